@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Runs the tests of unittests.cfg and says what they came to. See --help.
+set -euo pipefail
+top=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+# shellcheck source=scripts/hosts.sh
+source "$top/scripts/hosts.sh"
+# shellcheck source=scripts/selection.sh
+source "$top/scripts/selection.sh"
+# shellcheck source=scripts/session.sh
+source "$top/scripts/session.sh"
+
+usage() {
+	cat <<END
+usage: ./run_tests.sh [options] [TEST]...
+Runs the tests (all of them, or those named; a TEST is a name or a glob, with or without the
+architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
+
+  -g GROUP          only tests of this group (repeatable)
+  -j N              so many at a time (default: one for each CPU)
+  -l                list the tests: groups, needs, and the host that would run each
+  -v                show each point as it comes
+  -t                print the raw TAP of each test to stdout, and the summary to stderr
+  --tap-dir DIR     leave one TEST.tap for each test in DIR
+  --junit FILE      write the results in JUnit's format too
+  --on HOST         run on this host: $all_hosts (default: the first that serves)
+  --kernel KERNEL   the nested host's kernel: $all_kernels (default: ${all_kernels%% *})
+  --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
+  --list-hosts      what each host offers and lacks, and why
+  --help            show this
+
+The last line counts TAP points: N passed, N failed, N skipped. Status: 0 nothing failed; 1 something
+did; 2 the call or the configuration is wrong; 128 + signal if interrupted.
+END
+}
+
+die() {
+	echo "run_tests.sh: $*" >&2
+	exit 2
+}
+
+one_of() { # WHAT WORD SET
+	[[ " $3 " == *" $2 "* && $2 != *' '* && $2 ]] || die "unknown $1 '$2' (there are: $3)"
+}
+
+check_combination() {
+	[[ $vmm != vmrun || $on != tcg ]] ||
+		die "the host tcg has no /dev/kvm for vmrun; leave out --vmm, or say --vmm qemu"
+	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
+		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
+	[[ -z $kernel || -z $on || $on == nested ]] ||
+		die "--kernel chooses the kernel of the host nested; the host $on has none to choose"
+}
+
+patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' kernel='' vmm=''
+while (($#)); do
+	case $1 in
+	-g | -j | --tap-dir | --junit | --on | --kernel | --vmm)
+		(($# >= 2)) || die "$1 needs a value; see --help"
+		case $1 in
+		-g) groups+=("$2") ;;
+		-j) jobs=$2 ;;
+		--tap-dir) tap_dir=$2 ;;
+		--junit) junit=$2 ;;
+		--on) on=$2 ;;
+		--kernel) kernel=$2 ;;
+		--vmm) vmm=$2 ;;
+		esac
+		shift
+		;;
+	-l) action=list ;;
+	-v) verbose=yes ;;
+	-t) raw=yes ;;
+	--list-hosts) action=list-hosts ;;
+	-h | --help)
+		usage
+		exit
+		;;
+	-*) die "unknown option '$1'; see --help" ;;
+	*) patterns+=("$1") ;;
+	esac
+	shift
+done
+[[ $jobs =~ ^[1-9][0-9]{0,3}$ ]] || die "-j takes a number from 1, not '$jobs'"
+[[ -z $on ]] || one_of host "$on" "$all_hosts"
+[[ -z $kernel ]] || one_of kernel "$kernel" "$all_kernels"
+[[ -z $vmm ]] || one_of vmm "$vmm" "vmrun qemu"
+check_combination
+# Later steps change the folder.
+[[ -z $tap_dir ]] || tap_dir=$(realpath -m -- "$tap_dir")
+[[ -z $junit ]] || junit=$(realpath -m -- "$junit")
+export VMABI_ON=$on VMABI_KERNEL=${kernel:-${all_kernels%% *}} VMABI_VMM=$vmm
+
+case $action in
+list-hosts) list_hosts ;;
+list)
+	select_tests
+	list_tests
+	;;
+run)
+	select_tests
+	prepare
+	run_selected
+	;;
+esac

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make check: the project's own tests, and the suite on every host that any machine has
+#
+# The last line counts the points of all of it: N passed, N failed, N skipped. Status 0 only if nothing
+# failed.
+set -euo pipefail
+cd "${BASH_SOURCE[0]%/*}/.."
+results=$PWD/build/check
+started=$SECONDS
+
+say() {
+	printf '\n== %s (%d s)\n' "$*" $((SECONDS - started))
+}
+
+# Programs that print TAP; what they print is kept in a folder of results.
+own_tests() { # FOLDER INTERPRETER FILE...
+	local folder=$1 interpreter=$2
+	shift 2
+	PERL_TEST_HARNESS_DUMP_TAP=$results/$folder prove --exec "$interpreter" "$@" || failed=yes
+}
+
+suite() { # FOLDER OPTION...
+	local folder=$1
+	shift
+	./run_tests.sh --tap-dir "$results/$folder" "$@" || failed=yes
+}
+
+failed=
+rm -rf "$results"
+mkdir -p "$results"
+say "tools"
+scripts/tools.sh install build run junit check
+[[ -e build/config.mk ]] || ./configure
+say "build"
+make -s -j "$(nproc)" all
+make -s -j "$(nproc)" hosted-tests
+say "unit tests"
+own_tests unit '' build/host/*/tests/*_test
+say "the suite, on the newest stock kernel"
+suite stock-7.2 --kernel stock-7.2
+say "Xen and Hyper-V on the stock kernel 6.12"
+suite stock-6.12 --kernel stock-6.12 -g coexist -g xen -g hyperv
+say "the guest runtime on a bare CPU"
+suite tcg --on tcg -g runtime
+say "the scripts, and bad input"
+own_tests scripts 'bats --tap' scripts/tests/*.bats
+
+say "all of it"
+mapfile -t files < <(find "$results" -type f | sort)
+scripts/summary.pl "${files[@]}" || failed=yes
+[[ -z $failed ]]

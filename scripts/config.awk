@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Reads unittests.cfg (-v kind=tests) or knownbugs.cfg (-v kind=known) and prints one record a line,
+# its fields separated by the unit separator \037 (they may be empty, and may hold spaces):
+#
+#	tests	name, section, file, groups, arch, smp, mem, append, requires, host, timeout
+#		one record for each architecture of a section; the name is SECTION-ARCH
+#	known	section, tests, point, where, reason
+#
+# Everything that is wrong is said, one line each, with file and line, and the status is 1.
+# The keys are documented at the head of the two files.
+
+BEGIN {
+	sep = "\037"
+	if (kind == "tests") {
+		keys = "file groups arch smp mem append requires host timeout"
+		needed = "file groups"
+		words["arch"] = "x86_64 i386"
+		words["host"] = hosts
+		words["requires"] = needs
+		lowest["smp"] = 1; highest["smp"] = 64
+		lowest["mem"] = 16; highest["mem"] = 3072
+		lowest["timeout"] = 1; highest["timeout"] = 3600
+	} else {
+		keys = "tests point where reason"
+		needed = keys
+	}
+	split(keys, list, " ")
+	for (i in list)
+		known_key[list[i]] = 1
+}
+
+function complain(line, text) {
+	printf "%s:%d: %s\n", FILENAME, line, text > "/dev/stderr"
+	errors++
+}
+
+function among(word, set) {
+	return index(" " set " ", " " word " ") > 0
+}
+
+# A need may carry a value: xen-hcall=0x40000000.
+function value_cut(key, word) {
+	if (key == "requires")
+		sub(/=0x[0-9a-f]+$/, "", word)
+	return word
+}
+
+function check_words(key, text,   n, i, part) {
+	n = split(text, part, " ")
+	for (i = 1; i <= n; i++)
+		if (!among(value_cut(key, part[i]), words[key]))
+			complain(FNR, "unknown " key " '" part[i] "' (there are: " words[key] ")")
+	if (!n && key != "requires")
+		complain(FNR, key " has no value (there are: " words[key] ")")
+}
+
+function check_number(key, text) {
+	if (text !~ /^[0-9]+$/ || text + 0 < lowest[key] || text + 0 > highest[key])
+		complain(FNR, key " takes a number from " lowest[key] " to " highest[key] \
+			", not '" text "'")
+}
+
+function check_file(text,   line, status) {
+	status = (getline line < (root text))
+	close(root text)
+	if (text !~ /\.c$/)
+		complain(FNR, "file takes a C file, not '" text "'")
+	else if (status < 0)
+		complain(FNR, "there is no file " text)
+}
+
+function field(key, fallback) {
+	return (key in value) ? value[key] : fallback
+}
+
+function end_section(   i, n, list, arch) {
+	if (section == "")
+		return
+	n = split(needed, list, " ")
+	for (i = 1; i <= n; i++)
+		if (!(list[i] in value))
+			complain(section_line, "section [" section "] has no key '" list[i] "'")
+	if (kind == "known") {
+		out[++records] = section sep value["tests"] sep value["point"] sep value["where"] \
+			sep value["reason"]
+	} else {
+		n = split(field("arch", "x86_64 i386"), arch, " ")
+		for (i = 1; i <= n; i++)
+			out[++records] = section "-" arch[i] sep section sep value["file"] sep \
+				value["groups"] sep arch[i] sep field("smp", 1) sep \
+				field("mem", 64) sep field("append", "") sep \
+				field("requires", "") sep field("host", hosts) sep \
+				field("timeout", 20)
+	}
+}
+
+{ sub(/\r$/, "") }
+
+/^[ \t]*(#|;|$)/ { next }
+
+/^[ \t]*\[/ {
+	end_section()
+	split("", value)
+	section = $0
+	gsub(/^[ \t]*\[|\][ \t]*$/, "", section)
+	section_line = FNR
+	if ($0 !~ /^[ \t]*\[[A-Za-z0-9][A-Za-z0-9_.-]*\][ \t]*$/)
+		complain(FNR, "this is no section's name: " $0)
+	else if (section in seen)
+		complain(FNR, "section [" section "] is here twice; the first is in line " seen[section])
+	seen[section] = FNR
+	next
+}
+
+/=/ {
+	key = $0
+	sub(/[ \t]*=.*/, "", key)
+	sub(/^[ \t]*/, "", key)
+	text = $0
+	sub(/^[^=]*=[ \t]*/, "", text)
+	sub(/[ \t]*$/, "", text)
+	if (section == "")
+		complain(FNR, "key '" key "' stands before the first section")
+	else if (!(key in known_key))
+		complain(FNR, "unknown key '" key "' (there are: " keys ")")
+	else if (key in value)
+		complain(FNR, "key '" key "' is in section [" section "] twice")
+	else if (key in words)
+		check_words(key, text)
+	else if (key in lowest)
+		check_number(key, text)
+	else if (key == "file")
+		check_file(text)
+	else if (text == "" && among(key, needed))
+		complain(FNR, "key '" key "' has no value")
+	value[key] = text
+	next
+}
+
+{ complain(FNR, "neither a section, nor KEY = VALUE, nor a comment: " $0) }
+
+END {
+	end_section()
+	if (errors)
+		exit 1
+	for (i = 1; i <= records; i++)
+		print out[i]
+}

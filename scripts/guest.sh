@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Runs one guest on a host; its TAP goes to stdout. Sourced by each script in build/tests, which sets
+# name, elf, arch, smp, mem, append, requires, hosts, timeout, known and top.
+#
+# From the environment: VMABI_ON, VMABI_KERNEL and VMABI_VMM choose as run_tests.sh --on, --kernel and
+# --vmm do; VMABI_PREPARED says that the nested host is known to be ready.
+#
+# shellcheck disable=SC2154
+set -euo pipefail
+source "$top/scripts/hosts.sh"
+
+kernel=${VMABI_KERNEL:-${all_kernels%% *}}
+vmm=${VMABI_VMM-}
+guest=$top/build/guests/$arch/$elf
+vmrun=$top/build/host/vmrun
+
+skip_all() {
+	printf 'TAP version 13\n1..0 # SKIP %s\n' "$1"
+	exit 0
+}
+
+fail() {
+	echo "$name: $1" >&2
+	exit 2
+}
+
+# The time limit of the guest is vmrun's, which can tell what the guest was at; the whole run is ended
+# somewhat later, if not even vmrun answers.
+vmrun_options() {
+	local need
+	options=(--smp "$smp" --mem "$mem" --timeout "$timeout")
+	[[ -z $append ]] || options+=(--append "$append")
+	for need in $requires; do
+		case $need in
+		xen-hcall) options+=(--xen) ;;
+		xen-hcall=*) options+=("--xen=${need#*=}") ;;
+		hyperv) options+=(--hyperv) ;;
+		hyperv-enforce) options+=(--enforce-cpuid) ;;
+		esac
+	done
+}
+
+qemu_options() { # ACCELERATOR CPU
+	local cpu=$2
+	[[ " $requires " != *" hyperv "* ]] || cpu+=,hv-passthrough
+	[[ " $requires " != *" hyperv-enforce "* ]] || cpu+=,hv-enforce-cpuid
+	# shellcheck disable=SC2054 # commas within QEMU's own options
+	options=(-accel "$1" -cpu "$cpu" -M q35 -smp "$smp" -m "$mem" -nodefaults -no-user-config
+		-display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4
+		-chardev stdio,id=console,signal=off -device isa-debugcon,iobase=0xe9,chardev=console
+		-kernel "$guest")
+	[[ -z $append ]] || options+=(-append "$append")
+}
+
+# The known bugs of this host, as options of supervise. Reads $known, sets $known_options.
+known_bugs() { # HOST/KERNEL
+	local bug where point reason pattern
+	known_options=()
+	for bug in "${known[@]}"; do
+		IFS=$'\037' read -r where point reason <<<"$bug"
+		for pattern in $where; do
+			# shellcheck disable=SC2053 # the pattern is meant as one
+			[[ $1 != $pattern ]] || known_options+=(--known "$point=$reason")
+		done
+	done
+}
+
+choose_host "$requires" "$hosts" "$kernel" "$vmm" "${VMABI_ON-}"
+[[ $host ]] || skip_all "$why"
+[[ -r $guest ]] || fail "there is no guest $guest; run make"
+
+case $host in
+nested)
+	if [[ -z ${VMABI_PREPARED-} ]]; then
+		"$top/host/nested/prepare.sh" "$kernel" >&2 || exit 2
+	fi
+	known_bugs "nested/$kernel"
+	vmrun_options
+	watch=(--qemu-status --kernel-log)
+	command=("$top/host/nested/run.sh" "$kernel" "$vmrun" "$guest" "${options[@]}")
+	;;
+local)
+	known_bugs "local/$(uname -r)"
+	watch=()
+	if [[ $vmm == qemu ]]; then
+		qemu_options kvm host
+		watch=(--qemu-status)
+		command=("$(qemu_program)" "${options[@]}")
+	else
+		vmrun_options
+		command=("$vmrun" "${options[@]}" "$guest")
+	fi
+	;;
+tcg)
+	known_bugs tcg/-
+	qemu_options tcg max
+	watch=(--qemu-status)
+	command=("$(qemu_program)" "${options[@]}")
+	;;
+esac
+exec "$top/build/host/supervise" --timeout $((timeout + 5)) "${watch[@]}" "${known_options[@]}" -- \
+	"${command[@]}"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make lint: clang-format, shellcheck and cppcheck over the tree
+set -euo pipefail
+cd "${BASH_SOURCE[0]%/*}/.."
+scripts/tools.sh install lint
+
+mapfile -t c_files < <(find lib x86 xen hyperv host -name '*.[ch]' | sort)
+mapfile -t shell_files < <(find . -path ./build -prune -o -path ./.git -prune -o -name '*.sh' -print | sort)
+status=0
+clang-format --dry-run --Werror "${c_files[@]}" || status=1
+shellcheck -x configure .ci/run "${shell_files[@]}" || status=1
+shellcheck -x --shell=bats scripts/tests/*.bats || status=1
+cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j "$(nproc)" \
+	--enable=warning,performance,portability -D__x86_64__ -DVMABI_LINT -Ilib -Ihost \
+	--suppressions-list=scripts/cppcheck.suppress "${c_files[@]}" || status=1
+((status)) || echo "lint: ${#c_files[@]} C files and ${#shell_files[@]} scripts, nothing to say"
+exit "$status"

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make_tests.sh ARCH...: from unittests.cfg and knownbugs.cfg, build/tests/NAME (a script that runs one
+# test) for each test of these architectures, and build/tests.mk, which tells make their guests.
+set -euo pipefail
+cd "${BASH_SOURCE[0]%/*}/.."
+top=$PWD
+# shellcheck source=scripts/hosts.sh
+source scripts/hosts.sh
+# shellcheck source=scripts/selection.sh
+source scripts/selection.sh
+
+quoted() {
+	printf '%q' "$1"
+}
+
+known_bugs_of() { # NAME SECTION: lines WHERE \037 POINT \037 REASON
+	local tests point where reason pattern
+	while IFS=$'\037' read -r _ tests point where reason; do
+		for pattern in $tests; do
+			if matches "$pattern" "$1" "$2"; then
+				printf '%s\037%s\037%s\n' "$where" "$point" "$reason"
+				break
+			fi
+		done
+	done <<<"$known"
+}
+
+write_test() {
+	local line
+	cat <<-END
+		#!/usr/bin/env bash
+		# One vmabi test, made from [$section] of unittests.cfg. Run it by hand, or by run_tests.sh.
+		name=$(quoted "$name")
+		elf=$(quoted "${file%.c}.elf")
+		arch=$arch
+		smp=$smp
+		mem=$mem
+		append=$(quoted "$append")
+		requires=$(quoted "$requires")
+		hosts=$(quoted "$hosts")
+		timeout=$timeout
+		known=(
+	END
+	known_bugs_of "$name" "$section" | while IFS= read -r line; do
+		printf '\t%s\n' "$(quoted "$line")"
+	done
+	cat <<-'END'
+		)
+		top=${BASH_SOURCE[0]%/*}/../..
+		source "$top/scripts/guest.sh"
+	END
+}
+
+records=$(read_config tests unittests.cfg)
+known=$(read_config known knownbugs.cfg)
+rm -rf build/tests
+mkdir -p build/tests
+tests='' guests=''
+while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts timeout; do
+	[[ " $* " == *" $arch "* ]] || continue
+	write_test >"build/tests/$name"
+	chmod +x "build/tests/$name"
+	tests+=" $name"
+	guest=build/guests/$arch/${file%.c}.elf
+	[[ " $guests " == *" $guest "* ]] || guests+=" $guest"
+done <<<"$records"
+printf 'TESTS :=%s\nGUESTS :=%s\n' "$tests" "$guests" >build/tests.mk

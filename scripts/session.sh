@@ -1,0 +1,164 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# One run of run_tests.sh: what it needs is made, prove runs the selected tests, and what came of it
+# is told. Sourced by run_tests.sh.
+#
+# shellcheck disable=SC2154 # the options are run_tests.sh's, the hosts' names are hosts.sh's
+
+# Everything that a test script takes for granted: tools, guests, the host it will be given.
+prepare() {
+	local record requires hosts needs_nested=
+	"$top/scripts/tools.sh" install build run ${junit:+junit} || exit 1
+	build || exit 1
+	for record in "${selected[@]}"; do
+		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts _ <<<"$record"
+		choose_host "$requires" "$hosts" "$VMABI_KERNEL" "$vmm" "$on"
+		[[ $host == nested ]] && needs_nested=yes
+	done
+	if [[ $on == local ]]; then
+		warn_of_local
+	fi
+	if [[ $needs_nested ]]; then
+		"$top/host/nested/prepare.sh" "$VMABI_KERNEL" || exit 1
+	fi
+	# The tests need not look at the cache again.
+	export VMABI_PREPARED=yes
+}
+
+build() {
+	[[ -e $top/build/config.mk ]] || "$top/configure" >&2 || return
+	make -s -C "$top" -j "$(nproc)" all >&2
+}
+
+warn_of_local() {
+	local reason
+	reason=$(local_reason)
+	[[ -z $reason ]] ||
+		echo "warning: $reason: what follows says nothing about KVM" >&2
+}
+
+names_of_selected() {
+	printf '%s\n' "${selected[@]}" | cut -d $'\037' -f 1
+}
+
+# Runs a command in a process group of its own, which ends with this script however that ends.
+run_group() {
+	set -m
+	"$@" &
+	group=$!
+	set +m
+	trap 'end_group INT 130' INT
+	trap 'end_group TERM 143' TERM
+	trap 'end_group HUP 129' HUP
+	local status=0
+	wait "$group" || status=$?
+	trap - INT TERM HUP
+	return "$status"
+}
+
+# Each test's supervise takes the signal, ends its machine and clears up; that is waited for.
+end_group() { # SIGNAL STATUS
+	local i
+	trap '' INT TERM HUP
+	kill -TERM -- "-$group" 2>/dev/null
+	for ((i = 0; i < 100; i++)); do
+		kill -0 -- "-$group" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -KILL -- "-$group" 2>/dev/null
+	echo "run_tests.sh: interrupted by SIG$1; no result" >&2
+	exit "$2"
+}
+
+# prove writes the TAP of each test to this folder under the test's own name.
+run_prove() { # TAP-FOLDER
+	local names
+	mapfile -t names < <(names_of_selected)
+	run_group env -C "$top/build/tests" PERL_TEST_HARNESS_DUMP_TAP="$1" \
+		prove --exec bash -j "$jobs" ${verbose:+-v} "${names[@]}"
+}
+
+# Each test's own output, one after the other.
+run_raw() { # TAP-FOLDER
+	local name status=0
+	for name in $(names_of_selected); do
+		echo "# $name"
+		# shellcheck disable=SC2016 # the inner shell expands these
+		run_group bash -o pipefail -c '"$1" | tee "$2"' raw \
+			"$top/build/tests/$name" "$1/$name" || status=1
+	done
+	return "$status"
+}
+
+write_junit() { # TAP-FOLDER
+	(cd "$1" && prove --formatter TAP::Formatter::JUnit --source File \
+		--file-option extensions=.tap ./*.tap) >"$junit" || true
+	[[ -s $junit ]]
+}
+
+run_selected() {
+	local work name status=0
+	work=$(mktemp -d) || die "no room for a temporary folder; point TMPDIR at a place with room"
+	# shellcheck disable=SC2064
+	trap "rm -rf '$work'" EXIT
+	if [[ $raw ]]; then
+		run_raw "$work" || status=1
+	else
+		run_prove "$work" || status=1
+	fi
+	for name in $(names_of_selected); do
+		touch "$work/$name"
+		mv "$work/$name" "$work/$name.tap"
+	done
+	if [[ $tap_dir ]]; then
+		{ mkdir -p "$tap_dir" && cp "$work"/*.tap "$tap_dir/"; } ||
+			die "cannot write to the folder $tap_dir"
+	fi
+	if [[ $junit ]]; then
+		write_junit "$work" || die "cannot write $junit"
+	fi
+	if [[ $raw ]]; then
+		"$top/scripts/summary.pl" "$work"/*.tap >&2 || status=1
+	else
+		"$top/scripts/summary.pl" "$work"/*.tap || status=1
+	fi
+	exit "$status"
+}
+
+list_hosts() {
+	local kernel reason probe
+	"$top/scripts/tools.sh" install build run || exit 1
+	build || exit 1
+	reason=$(local_reason)
+	echo "local: /dev/kvm of this machine"
+	echo "  ${reason:-faithful: $(local_module)}${reason:+; used only with --on local}"
+	[[ ! -e /dev/kvm ]] || show_probe "$("$top/build/host/vmrun" --probe 2>&1)"
+	for kernel in $all_kernels; do
+		echo
+		echo "nested: Linux KVM inside QEMU TCG, kernel $kernel"
+		probe=$(nested_probe "$kernel")
+		if [[ $probe ]]; then
+			echo "  faithful: $(cat "$cache/kernels/$kernel/version")"
+			show_probe "$probe"
+		else
+			echo "  not booted yet; the first test on it fetches and boots it"
+		fi
+	done
+	echo
+	echo "tcg: QEMU TCG, no hypervisor under the guest"
+	echo "  $("$(qemu_program)" --version | head -n 1)"
+	echo "  offers: only the bare CPU"
+	echo "  lacks: $all_needs"
+}
+
+show_probe() { # TEXT
+	local name answer detail
+	while read -r name answer detail; do
+		case $answer in
+		yes) echo "  offers $name: $detail" ;;
+		no) echo "  lacks $name: $detail" ;;
+		*) echo "  $name $answer $detail" ;;
+		esac
+	done <<<"$1"
+}
