@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <x86/cpu.h>
+
+#include <libc/string.h>
+#include <x86/boot.h>
+#include <x86/exception.h>
+#include <x86/idt.h>
+#include <x86/registers.h>
+
+_Static_assert(BOOT_CR0 == (CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG),
+	       "as in <x86/registers.h>");
+_Static_assert(BOOT_CR4 == (CR4_PAE | CR4_PGE), "as in <x86/registers.h>");
+_Static_assert(sizeof(struct cpu) <= 0x2000, "the lowest stack has 8 KiB");
+
+extern uint64_t boot_page_table[];
+
+static struct cpu *block_of(uintptr_t address)
+{
+	return (struct cpu *)(address & ~(uintptr_t)(CPU_BLOCK_SIZE - 1));
+}
+
+struct cpu *this_cpu(void)
+{
+	struct cpu *cpu = block_of((uintptr_t)__builtin_frame_address(0));
+	struct descriptor_pointer gdt;
+
+	if (cpu->self == cpu)
+		return cpu;
+	/* On a stack of the test's own. The GDT's address still tells. */
+	asm volatile("sgdt %0" : "=m"(gdt));
+	return block_of(gdt.base);
+}
+
+unsigned int cpu_id(void)
+{
+	return this_cpu()->number;
+}
+
+static void fill_gdt(struct cpu *cpu)
+{
+	uintptr_t tss = (uintptr_t)&cpu->tss;
+	uint64_t *gdt = cpu->gdt;
+
+#ifdef __x86_64__
+	gdt[KERNEL_CS / 8] = SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_CODE | SEGMENT_64;
+	gdt[USER_CS / 8] =
+		SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_CODE | SEGMENT_64 | SEGMENT_DPL(3);
+	gdt[TSS_SELECTOR / 8 + 1] = tss >> 32;
+#else
+	gdt[KERNEL_CS / 8] = SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_CODE | SEGMENT_32;
+	gdt[USER_CS / 8] =
+		SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_CODE | SEGMENT_32 | SEGMENT_DPL(3);
+	gdt[DF_SELECTOR / 8] = descriptor((uintptr_t)&cpu->df_tss, sizeof(cpu->df_tss) - 1,
+					  SEGMENT_PRESENT | SEGMENT_TSS);
+#endif
+	gdt[KERNEL_DS / 8] = SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_DATA | SEGMENT_32;
+	gdt[KERNEL_CS32 / 8] = SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_CODE | SEGMENT_32;
+	gdt[USER_CS32 / 8] =
+		SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_CODE | SEGMENT_32 | SEGMENT_DPL(3);
+	gdt[USER_DS / 8] =
+		SEGMENT_FLAT | SEGMENT_PRESENT | SEGMENT_DATA | SEGMENT_32 | SEGMENT_DPL(3);
+	gdt[TSS_SELECTOR / 8] =
+		descriptor(tss, sizeof(cpu->tss) - 1, SEGMENT_PRESENT | SEGMENT_TSS);
+}
+
+#ifdef __x86_64__
+static void fill_tss(struct cpu *cpu)
+{
+	cpu->tss.ist[IST_NMI - 1] = cpu_stack(cpu, CPU_NMI_STACK);
+	cpu->tss.ist[IST_DF - 1] = cpu_stack(cpu, CPU_DF_STACK);
+	cpu->tss.ist[IST_MC - 1] = cpu_stack(cpu, CPU_MC_STACK);
+	cpu->tss.ist[IST_FREE - 1] = cpu_stack(cpu, CPU_FREE_STACK);
+	cpu->tss.sp[0] = cpu_stack(cpu, CPU_STACK);
+	cpu->tss.io_map = sizeof(cpu->tss);
+}
+#else
+static void fill_tss(struct cpu *cpu)
+{
+	uint32_t page_table = (uintptr_t)boot_page_table;
+
+	cpu->tss.stack[0].sp = cpu_stack(cpu, CPU_STACK);
+	cpu->tss.stack[0].ss = KERNEL_DS;
+	cpu->tss.cr3 = page_table; /* loaded on the way back from the task of #DF */
+	cpu->tss.io_map = sizeof(cpu->tss);
+
+	cpu->df_tss = (struct x86_tss){
+		.cr3 = page_table,
+		.ip = (uintptr_t)double_fault_task,
+		.flags = FLAGS_ONE,
+		.sp = cpu_stack(cpu, CPU_DF_STACK),
+		.es = KERNEL_DS,
+		.cs = KERNEL_CS,
+		.ss = KERNEL_DS,
+		.ds = KERNEL_DS,
+		.io_map = sizeof(cpu->df_tss),
+	};
+}
+#endif
+
+static void load_tables(struct cpu *cpu)
+{
+	struct descriptor_pointer gdt = { .limit = sizeof(cpu->gdt) - 1,
+					  .base = (uintptr_t)cpu->gdt };
+
+	asm volatile("lgdt %0" ::"m"(gdt) : "memory");
+	load_ds(KERNEL_DS);
+	load_es(KERNEL_DS);
+	load_ss(KERNEL_DS);
+	load_tr(TSS_SELECTOR);
+	idt_load();
+}
+
+struct cpu *cpu_init(unsigned int number)
+{
+	struct cpu *cpu = block_of((uintptr_t)__builtin_frame_address(0));
+
+	memset(cpu, 0, sizeof(*cpu));
+	cpu->self = cpu;
+	cpu->number = number;
+	fill_gdt(cpu);
+	fill_tss(cpu);
+	load_tables(cpu);
+	return cpu;
+}
+
+void cpu_restore(void)
+{
+	struct cpu *cpu = this_cpu();
+
+	write_cr0(BOOT_CR0);
+	write_cr4(BOOT_CR4);
+	write_cr3((uintptr_t)boot_page_table);
+	write_dr7(DR7_DEFAULT);
+	memset(cpu->gdt, 0, sizeof(cpu->gdt));
+	fill_gdt(cpu); /* with a TSS that is not busy */
+	fill_tss(cpu);
+	load_tables(cpu);
+}

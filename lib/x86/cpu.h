@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What belongs to one CPU: its descriptor tables, its stacks, and what it is doing
+ *
+ * All of it lies in one block whose alignment is its size, so that the stack pointer leads to it, at
+ * every privilege level and with any segment registers.
+ *
+ * For the runtime's own use; tests use <x86/smp.h>, <x86/descriptors.h> and so on.
+ */
+#ifndef X86_CPU_H
+#define X86_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libc/jump.h>
+#include <x86/boot.h>
+#include <x86/descriptors.h>
+#include <x86/exception.h>
+#include <x86/fault.h>
+#include <x86/smp.h>
+
+/* What an AP does; written by it and by the CPU that gives it work. */
+enum cpu_state { CPU_ABSENT, CPU_IDLE, CPU_BUSY, CPU_DONE, CPU_LOST };
+
+struct cpu {
+	struct cpu *self; /* tells a block from any other memory */
+	unsigned int number;
+	unsigned int apic_id;
+
+	/* Where exceptions go: the innermost FAULT_OF() or user_call(), and the end of the point. */
+	struct fault_catch *catch;
+	const struct jump *abort;
+	bool in_dump; /* an exception there cannot be reported like others */
+
+	/* user_call() */
+	bool user_returned;
+	uintptr_t user_value;
+
+	/* on_cpu() */
+	enum cpu_state state;
+	bool stop; /* the next NMI ends what runs */
+	bool aborted;
+	cpu_function *function;
+	void *argument;
+
+	bool apic_ready;
+	bool apic_x2;
+
+	uint64_t gdt[GDT_ENTRIES] __attribute__((aligned(16)));
+	struct x86_tss tss __attribute__((aligned(16)));
+#ifndef __x86_64__
+	struct x86_tss df_tss __attribute__((aligned(16)));
+#endif
+};
+
+/* The stacks, by the offset of their upper end in the block. */
+enum {
+	CPU_NMI_STACK = 0x4000,
+	CPU_DF_STACK = 0x6000,
+	CPU_MC_STACK = 0x8000,
+	CPU_FREE_STACK = 0xa000,
+	CPU_USER_STACK = 0xe000,
+	CPU_STACK = CPU_BLOCK_SIZE,
+};
+
+struct cpu *this_cpu(void);
+
+/* The address of a stack's upper end. */
+static inline uintptr_t cpu_stack(const struct cpu *cpu, uintptr_t end)
+{
+	return (uintptr_t)cpu + end;
+}
+
+/* Makes the block that this CPU runs on into its struct cpu, and loads its tables. */
+struct cpu *cpu_init(unsigned int number);
+
+/* Loads the control, segment and table registers anew: after an aborted test point, say. */
+void cpu_restore(void);
+
+/*
+ * At the end of a point: stops what still runs on other CPUs, which is an error of the point unless
+ * it was aborted.
+ */
+void smp_settle(bool aborted);
+
+/* At the end of a point: takes the test's interrupt handlers away. */
+void irq_handlers_reset(void);
+
+/* Starts the APIC of this CPU and installs its internal handlers; apic.h's functions call it. */
+void apic_init(void);
+
+/* Goes on at "jump" when the handler of the exception returns. */
+void frame_unwind(struct x86_frame *frame, const struct jump *jump);
+
+/* Reports an exception that nobody expects, ends the point, or else the guest. */
+void exception_unexpected(struct x86_frame *frame);
+
+#endif

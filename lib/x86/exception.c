@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What becomes of an exception or interrupt: in this order a handler, a fix-up, whoever catches
+ */
+#include <x86/exception.h>
+
+#include <x86/cpu.h>
+#include <x86/fixup.h>
+#include <x86/interrupt.h>
+#include <x86/registers.h>
+
+struct fixup {
+	uintptr_t from, to, vector;
+};
+
+extern const struct fixup __fixups_start[], __fixups_end[];
+
+static irq_function *handlers[VECTOR_COUNT];
+static bool handlers_in_use;
+
+void exception_dispatch(struct x86_frame *frame);
+
+void irq_handler(unsigned int vector, irq_function *function)
+{
+	REQUIRE(vector == NMI || (vector >= VECTOR_IRQ_FIRST && vector < VECTOR_COUNT));
+	handlers_in_use = true;
+	__atomic_store_n(&handlers[vector], function, __ATOMIC_RELEASE);
+}
+
+void irq_handlers_reset(void)
+{
+	if (!handlers_in_use)
+		return;
+	handlers[NMI] = NULL;
+	for (unsigned int vector = VECTOR_IRQ_FIRST; vector < VECTOR_USER_RETURN; vector++)
+		handlers[vector] = NULL;
+	handlers_in_use = false;
+}
+
+bool fixup_apply(struct x86_frame *frame)
+{
+	for (const struct fixup *row = __fixups_start; row < __fixups_end; row++) {
+		if (row->from != frame->ip || row->vector != frame->vector)
+			continue;
+		frame->ip = row->to;
+		frame->flags |= FLAGS_CF;
+		return true;
+	}
+	return false;
+}
+
+void frame_unwind(struct x86_frame *frame, const struct jump *jump)
+{
+	frame->ip = (uintptr_t)jump_restore;
+	frame->cs = KERNEL_CS;
+	frame->flags = FLAGS_ONE;
+#ifdef __x86_64__
+	frame->di = (uintptr_t)jump;
+	frame->sp = jump->sp;
+	frame->ss = KERNEL_DS;
+#else
+	frame->ax = (uintptr_t)jump;
+	frame->ds = KERNEL_DS;
+	frame->es = KERNEL_DS;
+	frame->fs = 0;
+	frame->gs = 0;
+#endif
+}
+
+void fault_catch(struct fault_catch *catch)
+{
+	struct cpu *cpu = this_cpu();
+
+	catch->fault = (struct x86_fault){ .vector = NO_FAULT };
+	catch->user = false;
+	catch->outer = cpu->catch;
+	cpu->catch = catch;
+}
+
+void fault_release(struct fault_catch *catch)
+{
+	this_cpu()->catch = catch->outer;
+}
+
+/*
+ * What user_call() catches comes from CPL 3, and FAULT_OF() is for CPL 0: an exception in an
+ * interrupt handler that came in between is not the user function's.
+ */
+static bool catch_fault(struct cpu *cpu, struct x86_frame *frame)
+{
+	struct fault_catch *catch = cpu->catch;
+
+	if (!catch || catch->user != frame_is_user(frame))
+		return false;
+	catch->fault = (struct x86_fault){
+		.vector = frame->vector,
+		.error_code = frame->error_code,
+		.cr2 = frame->vector == PF ? read_cr2() : 0,
+		.ip = frame->ip,
+	};
+	frame_unwind(frame, &catch->jump);
+	return true;
+}
+
+void exception_dispatch(struct x86_frame *frame)
+{
+	struct cpu *cpu = this_cpu();
+	unsigned int vector = frame->vector;
+	irq_function *handler = __atomic_load_n(&handlers[vector], __ATOMIC_ACQUIRE);
+
+	if (vector == VECTOR_USER_RETURN && frame_is_user(frame) && cpu->catch) {
+		cpu->user_returned = true;
+		cpu->user_value = frame->ax;
+		frame_unwind(frame, &cpu->catch->jump);
+	} else if (vector == NMI && cpu->stop) {
+		cpu->stop = false;
+		if (cpu->abort) /* else it has come to its end by itself */
+			frame_unwind(frame, cpu->abort);
+	} else if (handler) {
+		handler(frame);
+	} else if (frame_is_user(frame) || !fixup_apply(frame)) {
+		if (!catch_fault(cpu, frame))
+			exception_unexpected(frame);
+	}
+}
+
+#ifndef __x86_64__
+void double_fault_dispatch(uint32_t error_code);
+
+/* The main TSS, as a frame and back. */
+void double_fault_dispatch(uint32_t error_code)
+{
+	struct x86_tss *tss = &this_cpu()->tss;
+	struct x86_frame frame = {
+		.gs = tss->gs,
+		.fs = tss->fs,
+		.es = tss->es,
+		.ds = tss->ds,
+		.di = tss->di,
+		.si = tss->si,
+		.bp = tss->bp,
+		.bx = tss->bx,
+		.dx = tss->dx,
+		.cx = tss->cx,
+		.ax = tss->ax,
+		.vector = DF,
+		.error_code = error_code,
+		.ip = tss->ip,
+		.cs = tss->cs,
+		.flags = tss->flags,
+		.sp = tss->sp,
+		.ss = tss->ss,
+	};
+
+	/* The task switch has set CR0.TS. */
+	asm volatile("clts");
+	exception_dispatch(&frame);
+	tss->ip = frame.ip;
+	tss->cs = frame.cs;
+	tss->ss = KERNEL_DS;
+	tss->ds = frame.ds;
+	tss->es = frame.es;
+	tss->fs = frame.fs;
+	tss->gs = frame.gs;
+	tss->flags = frame.flags;
+	tss->ax = frame.ax;
+	/* A stack that jump_restore() may leave from, wherever the broken one was. */
+	tss->sp = cpu_stack(this_cpu(), CPU_FREE_STACK);
+}
+#endif

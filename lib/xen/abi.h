@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The Xen hypercall ABI for x86 HVM guests: numbers and layouts
+ *
+ * Sources, in Xen's tree: xen/include/public/xen.h (hypercall numbers, "Hypercall ABI" in arch-x86/
+ * xen-x86_32.h and xen-x86_64.h), sched.h, version.h, errno.h, arch-x86/cpuid.h.
+ */
+#ifndef XEN_ABI_H
+#define XEN_ABI_H
+
+/*
+ * arch-x86/cpuid.h: the leaves start at the first 0x40000x00 with this signature. Leaf 2 after it:
+ * EAX = number of hypercall pages, EBX = the MSR that installs them (XEN_CPUID_LEAF(2)).
+ */
+#define XEN_CPUID_SIGNATURE "XenVMMXenVMM"
+#define XEN_CPUID_HYPERCALL 2
+
+/* The hypercall page: a stub for each number (xen.h: "hypercall_page"). */
+#define XEN_PAGE_STUBS	   128
+#define XEN_PAGE_STUB_SIZE 32
+
+/* xen.h: __HYPERVISOR_... */
+#define XEN_HYPERVISOR_SET_TIMER_OP	15
+#define XEN_HYPERVISOR_XEN_VERSION	17
+#define XEN_HYPERVISOR_IRET		23
+#define XEN_HYPERVISOR_VCPU_OP		24
+#define XEN_HYPERVISOR_SCHED_OP		29
+#define XEN_HYPERVISOR_EVENT_CHANNEL_OP 32
+
+/* version.h, sched.h: the operation is argument 0. */
+#define XENVER_VERSION 0
+#define SCHEDOP_YIELD  0
+
+/* errno.h; returned negated. */
+#define XEN_ENOSYS    38
+#define XEN_EINVAL    22
+
+#define XEN_ARGUMENTS 6
+
+#endif
