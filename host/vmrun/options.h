@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line of vmrun
+ */
+#ifndef VMRUN_OPTIONS_H
+#define VMRUN_OPTIONS_H
+
+#include "image.h"
+
+enum action { ACTION_RUN, ACTION_PROBE, ACTION_HELP, ACTION_VERSION };
+
+struct options {
+	enum action action;
+	const char *guest;
+	const char *append;
+	const char *arguments_from;
+	unsigned int smp;
+	unsigned int mem_mib;
+	uint64_t timeout_ns; /* 0: none */
+	uint32_t xen_msr;    /* where xen is set */
+	bool xen;
+	bool hyperv;
+	bool enforce_cpuid;
+	bool stats;
+};
+
+/* Where options begin, before any is parsed. */
+#define OPTIONS_DEFAULT                               \
+	{                                             \
+		.append = "", .smp = 1, .mem_mib = 64 \
+	}
+
+/*
+ * Adds what the arguments say; argv[0] is not looked at. Returns false with the cause in *why if
+ * they are wrong. The options point into argv.
+ */
+bool options_parse(struct options *options, int argc, char **argv, struct message *why);
+
+/* After all arguments: checks that a guest can be run so, and fills in what others imply. */
+bool options_complete(struct options *options, struct message *why);
+
+/* Seconds with an optional fraction, as nanoseconds; more than 0, at most 1000000 seconds. */
+bool options_parse_seconds(const char *text, uint64_t *nanoseconds);
+
+#endif

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "probe.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vm.h"
+
+static void print(const char *name, bool yes, const char *detail)
+{
+	printf("%s %s %s\n", name, yes ? "yes" : "no", detail);
+}
+
+static bool module_loaded(const char *module)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/module/%s", module);
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * Other modules than these two can offer /dev/kvm, and need not behave as KVM does on hardware:
+ * results from there say nothing about KVM. A KVM that is built in shows up just as a module does.
+ */
+static void probe_module(bool kvm)
+{
+	bool svm = module_loaded("kvm_amd"), vmx = module_loaded("kvm_intel");
+	const char *module = svm ? "kvm_amd" : vmx ? "kvm_intel" : NULL;
+
+	if (!module && module_loaded("kvm_pvm"))
+		print("module", true, "kvm_pvm");
+	else
+		print("module", module, module ? module : "neither kvm_amd nor kvm_intel is there");
+	print("faithful", kvm && module,
+	      !kvm     ? "no /dev/kvm"
+	      : module ? "KVM on the CPU's virtualization"
+		       : "/dev/kvm is of another module than kvm_amd and kvm_intel, which may not "
+			 "behave as they do");
+	print("svm", svm, svm ? "AMD" : "kvm_amd is not there");
+	print("vmx", vmx, vmx ? "Intel" : "kvm_intel is not there");
+}
+
+static void probe_capabilities(int fd)
+{
+	unsigned int xen = vm_capability(fd, KVM_CAP_XEN_HVM);
+	bool hyperv = vm_capability(fd, KVM_CAP_SYS_HYPERV_CPUID);
+	bool enforce = vm_capability(fd, KVM_CAP_HYPERV_ENFORCE_CPUID);
+	char detail[64];
+
+	snprintf(detail, sizeof(detail), "KVM_CAP_XEN_HVM %#x", xen);
+	print("xen-msr", xen & KVM_XEN_HVM_CONFIG_HYPERCALL_MSR, detail);
+	print("xen-hcall", xen & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, detail);
+	print("hyperv", hyperv, "KVM_CAP_SYS_HYPERV_CPUID");
+	print("hyperv-enforce", hyperv && enforce, "KVM_CAP_HYPERV_ENFORCE_CPUID");
+}
+
+void probe(void)
+{
+	static const char *const names[] = { "xen-msr", "xen-hcall", "hyperv", "hyperv-enforce" };
+	struct message why;
+	int fd = vm_open_kvm(&why);
+
+	if (fd < 0) {
+		print("kvm", false, why.text);
+	} else {
+		int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+		snprintf(why.text, sizeof(why.text), "api %d", version);
+		print("kvm", version == KVM_API_VERSION, why.text);
+	}
+	probe_module(fd >= 0);
+	if (fd >= 0)
+		probe_capabilities(fd);
+	else
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			print(names[i], false, "no /dev/kvm");
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vmrun's command line: every option, and a clear line for every wrong one
+ */
+#include <string.h>
+#include <test/test.h>
+
+#include "../arguments.h"
+#include "../options.h"
+
+#define MAX_WORDS 10
+
+struct outcome {
+	bool good;
+	struct options options;
+	struct message why;
+};
+
+static struct outcome parse(const char *const words[MAX_WORDS])
+{
+	struct outcome outcome = { .options = OPTIONS_DEFAULT };
+	char *argv[MAX_WORDS + 2] = { "vmrun" };
+	int argc = 1;
+
+	while (argc <= MAX_WORDS && words[argc - 1]) {
+		argv[argc] = (char *)words[argc - 1];
+		argc++;
+	}
+	outcome.good = options_parse(&outcome.options, argc, argv, &outcome.why) &&
+		       options_complete(&outcome.options, &outcome.why);
+	return outcome;
+}
+
+#define PARSE(...) parse((const char *const[MAX_WORDS]){ __VA_ARGS__ })
+
+TEST("a guest alone gets the documented defaults")
+{
+	struct outcome outcome = PARSE("guest.elf");
+
+	ASSERT_TRUE(outcome.good, "%s", outcome.why.text);
+	EXPECT_EQ(outcome.options.action, ACTION_RUN);
+	EXPECT_STR_EQ(outcome.options.guest, "guest.elf");
+	EXPECT_STR_EQ(outcome.options.append, "");
+	EXPECT_EQ(outcome.options.smp, 1);
+	EXPECT_EQ(outcome.options.mem_mib, 64);
+	EXPECT_EQ(outcome.options.timeout_ns, 0);
+	EXPECT_FALSE(outcome.options.xen);
+	EXPECT_FALSE(outcome.options.hyperv);
+	EXPECT_FALSE(outcome.options.enforce_cpuid);
+	EXPECT_FALSE(outcome.options.stats);
+}
+
+TEST("options are taken with = or as the next word, before and after the guest")
+{
+	struct outcome outcome = PARSE("--smp=4", "--mem", "128", "g", "--append", "a=b c",
+				       "--timeout=1.5", "--hyperv", "--enforce-cpuid", "--stats");
+
+	ASSERT_TRUE(outcome.good, "%s", outcome.why.text);
+	EXPECT_STR_EQ(outcome.options.guest, "g");
+	EXPECT_STR_EQ(outcome.options.append, "a=b c");
+	EXPECT_EQ(outcome.options.smp, 4);
+	EXPECT_EQ(outcome.options.mem_mib, 128);
+	EXPECT_EQ(outcome.options.timeout_ns, 1500000000);
+	EXPECT_TRUE(outcome.options.hyperv);
+	EXPECT_TRUE(outcome.options.enforce_cpuid);
+	EXPECT_TRUE(outcome.options.stats);
+}
+
+TEST("--append keeps a value that looks like an option or holds =")
+{
+	EXPECT_STR_EQ(PARSE("g", "--append", "--smp").options.append, "--smp");
+	EXPECT_STR_EQ(PARSE("g", "--append=a=b").options.append, "a=b");
+	EXPECT_STR_EQ(PARSE("g", "--append=").options.append, "");
+}
+
+TEST("after -- a name may begin with -")
+{
+	EXPECT_STR_EQ(PARSE("--", "--guest").options.guest, "--guest");
+}
+
+TEST("the Xen MSR is as given, else by whether Hyper-V is there too")
+{
+	EXPECT_EQ(PARSE("g", "--xen").options.xen_msr, 0x40000000);
+	EXPECT_EQ(PARSE("g", "--xen", "--hyperv").options.xen_msr, 0x40000200);
+	EXPECT_EQ(PARSE("g", "--hyperv", "--xen").options.xen_msr, 0x40000200);
+	EXPECT_EQ(PARSE("g", "--xen=0x40000000", "--hyperv").options.xen_msr, 0x40000000);
+	EXPECT_EQ(PARSE("g", "--xen=1073742336").options.xen_msr, 0x40000200);
+	EXPECT_EQ(PARSE("g", "--xen=0x4FFFFFFF").options.xen_msr, 0x4fffffff);
+	EXPECT_TRUE(PARSE("g", "--xen").options.xen);
+}
+
+TEST("--probe, --help and --version need no guest")
+{
+	static char *argv[] = { "vmrun", "", NULL };
+	static const struct {
+		char *option;
+		enum action action;
+	} cases[] = { { "--probe", ACTION_PROBE },
+		      { "--help", ACTION_HELP },
+		      { "--version", ACTION_VERSION } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct options options = OPTIONS_DEFAULT;
+		struct message why;
+
+		argv[1] = cases[i].option;
+		EXPECT_TRUE(options_parse(&options, 2, argv, &why));
+		EXPECT_EQ(options.action, cases[i].action);
+	}
+}
+
+TEST("wrong command lines are refused with the cause")
+{
+	static const struct {
+		const char *words[MAX_WORDS];
+		const char *says;
+	} cases[] = {
+		{ { NULL }, "no guest given" },
+		{ { "a", "b" }, "two guests given, a and b" },
+		{ { "g", "--smpp", "2" }, "unknown option --smpp" },
+		{ { "g", "-s" }, "unknown option -s" },
+		{ { "g", "--xenon=3" }, "unknown option --xenon" },
+		{ { "g", "--smp" }, "--smp needs a value" },
+		{ { "g", "--smp", "0" }, "--smp 0: give a number from 1 to 64" },
+		{ { "g", "--smp", "65" }, "--smp 65: give a number from 1 to 64" },
+		{ { "g", "--smp", "two" }, "--smp two: give a number" },
+		{ { "g", "--smp", "4x" }, "--smp 4x: give a number" },
+		{ { "g", "--smp=" }, "--smp : give a number" },
+		{ { "g", "--smp", "4294967297" }, "--smp 4294967297: give a number" },
+		{ { "g", "--mem", "1" }, "--mem 1: give a number from 2 to 3072" },
+		{ { "g", "--mem", "3073" }, "--mem 3073: give a number from 2 to 3072" },
+		{ { "g", "--mem", "-1" }, "--mem -1: give a number" },
+		{ { "g", "--timeout", "0" }, "--timeout 0: give seconds above 0" },
+		{ { "g", "--timeout", "1s" }, "--timeout 1s: give seconds" },
+		{ { "g", "--xen=1" }, "--xen=1: give an MSR from 0x40000000 to 0x4fffffff" },
+		{ { "g", "--xen=0x50000000" }, "--xen=0x50000000: give an MSR" },
+		{ { "g", "--xen=0x" }, "--xen=0x: give an MSR" },
+		{ { "g", "--xen=" }, "--xen=: give an MSR" },
+		{ { "g", "--hyperv=1" }, "--hyperv takes no value" },
+		{ { "g", "--enforce-cpuid" }, "give --hyperv too" },
+		{ { "--arguments-from=a", "--arguments-from=b" }, "once only" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct outcome outcome = parse(cases[i].words);
+
+		EXPECT_FALSE(outcome.good, "%s", cases[i].says);
+		if (!outcome.good)
+			EXPECT_TRUE(strstr(outcome.why.text, cases[i].says), "'%s' says '%s'",
+				    outcome.why.text, cases[i].says);
+	}
+}
+
+TEST("seconds are read to the nanosecond")
+{
+	static const struct {
+		const char *text;
+		uint64_t nanoseconds; /* 0: refused */
+	} cases[] = {
+		{ "1", 1000000000 },
+		{ "0.5", 500000000 },
+		{ ".25", 250000000 },
+		{ "2.", 2000000000 },
+		{ "0.000000001", 1 },
+		{ "0.0000000001", 0 },
+		{ "1000000", 1000000000000000 },
+		{ "1000001", 0 },
+		{ "99999999999999999999999", 0 },
+		{ "", 0 },
+		{ ".", 0 },
+		{ "1.5.", 0 },
+		{ "1e3", 0 },
+		{ "-1", 0 },
+		{ " 1", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t value = 0;
+		bool good = options_parse_seconds(cases[i].text, &value);
+
+		EXPECT_EQ(good, cases[i].nanoseconds != 0, "'%s'", cases[i].text);
+		if (good)
+			EXPECT_EQ(value, cases[i].nanoseconds, "'%s'", cases[i].text);
+	}
+}
+
+static bool split(struct arguments *arguments, const char *text, size_t size, struct message *why)
+{
+	memcpy(arguments->text, text, size);
+	arguments->size = size;
+	return arguments_split(arguments, why);
+}
+
+TEST("arguments from a file are split at NUL bytes, and may be empty or hold anything else")
+{
+	static struct arguments arguments;
+	struct message why;
+	static const char text[] = "guest\0--append\0a b\nc\0";
+
+	ASSERT_TRUE(split(&arguments, text, sizeof(text), &why), "%s", why.text);
+	EXPECT_EQ(arguments.count, 5);
+	EXPECT_STR_EQ(arguments.argv[1], "guest");
+	EXPECT_STR_EQ(arguments.argv[2], "--append");
+	EXPECT_STR_EQ(arguments.argv[3], "a b\nc");
+	EXPECT_STR_EQ(arguments.argv[4], "");
+	EXPECT_TRUE(arguments.argv[5] == NULL);
+}
+
+TEST("arguments from a file that is cut off or has too many are refused")
+{
+	static struct arguments arguments;
+	static const char many[ARGUMENTS_MAX];
+	struct message why;
+
+	EXPECT_FALSE(split(&arguments, "guest", 5, &why));
+	EXPECT_TRUE(strstr(why.text, "not ended by a NUL"), "%s", why.text);
+	EXPECT_FALSE(split(&arguments, "", 0, &why));
+	EXPECT_TRUE(split(&arguments, many, ARGUMENTS_MAX - 1, &why));
+	EXPECT_FALSE(split(&arguments, many, ARGUMENTS_MAX, &why));
+	EXPECT_TRUE(strstr(why.text, "more than 63 arguments"), "%s", why.text);
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "vcpu.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "end.h"
+#include "exits.h"
+#include "hyperv.h"
+#include "multiboot.h"
+#include "say.h"
+#include "vm.h"
+#include "watchdog.h"
+#include "xen.h"
+
+#define CR0_PE	      0x00000001u
+#define CR0_ET	      0x00000010u
+#define RFLAGS_ONE    0x00000002u
+#define SEGMENT_CODE  0xb /* execute, read, accessed */
+#define SEGMENT_DATA  0x3 /* read, write, accessed */
+#define SEGMENT_TSS32 0xb /* busy */
+
+void vcpu_create(struct vm *vm, unsigned int id)
+{
+	struct vcpu *vcpu = &vm->vcpus[id];
+
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
+	if (vcpu->fd < 0)
+		fail("KVM_CREATE_VCPU %u: %s", id, strerror(errno));
+	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED)
+		fail("cannot map vCPU %u: %s", id, strerror(errno));
+}
+
+void vcpu_set_cpuid(struct vcpu *vcpu, struct cpuid *cpuid)
+{
+	cpuid_set_cpu(cpuid, vcpu->id);
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
+		fail("KVM_SET_CPUID2 on vCPU %u: %s", vcpu->id, strerror(errno));
+	if (vcpu->vm->options->enforce_cpuid)
+		hyperv_enforce_cpuid(vcpu->fd);
+}
+
+static struct kvm_segment flat_segment(uint8_t type, uint16_t selector)
+{
+	return (struct kvm_segment){
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.db = 1,
+		.s = 1,
+		.g = 1,
+	};
+}
+
+/*
+ * 32-bit protected mode with flat segments, no paging, no interrupts: Xen, docs/misc/pvh.pandoc;
+ * Multiboot Specification 3.2 demands the same.
+ */
+void vcpu_enter(struct vcpu *vcpu, const struct image *image, uint32_t info)
+{
+	struct kvm_sregs sregs;
+	struct kvm_regs regs = { .rip = image->entry, .rflags = RFLAGS_ONE, .rbx = info };
+
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
+		fail("KVM_GET_SREGS: %s", strerror(errno));
+	sregs.cr0 = CR0_PE | CR0_ET;
+	sregs.cr4 = 0;
+	sregs.efer = 0;
+	sregs.cs = flat_segment(SEGMENT_CODE, 0x8);
+	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = flat_segment(SEGMENT_DATA, 0x10);
+	sregs.tr = (struct kvm_segment){ .limit = 0x67, .type = SEGMENT_TSS32, .present = 1 };
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0)
+		fail("KVM_SET_SREGS: %s", strerror(errno));
+	if (image->protocol == BOOT_MULTIBOOT)
+		regs.rax = MULTIBOOT_LOADER_MAGIC;
+	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
+		fail("KVM_SET_REGS: %s", strerror(errno));
+}
+
+void vcpu_get_state(struct vcpu *vcpu)
+{
+	struct vcpu_state *state = &vcpu->state;
+
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp) < 0)
+		say("cannot read the registers of vCPU %u: %s", vcpu->id, strerror(errno));
+}
+
+static __attribute__((noreturn)) void wait_for_the_end(void)
+{
+	for (;;)
+		pause();
+}
+
+/* Another thread has claimed the end, or the watchdog wants to know where this vCPU is. */
+static __attribute__((noreturn)) void park(struct vcpu *vcpu)
+{
+	vcpu_get_state(vcpu);
+	atomic_store(&vcpu->parked, true);
+	watchdog_note_parked();
+	wait_for_the_end();
+}
+
+static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause)
+{
+	if (!end_claim())
+		park(vcpu);
+	vcpu_get_state(vcpu);
+	say("vCPU %u: %s", vcpu->id, cause);
+	exits_say_details(vcpu);
+	exits_say_registers(vcpu);
+	end_now(vcpu->vm, STATUS_DIED);
+}
+
+static void io_exit(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct io io = {
+		.port = run->io.port,
+		.size = run->io.size,
+		.count = run->io.count,
+		.data = (uint8_t *)run + run->io.data_offset,
+	};
+
+	if (run->io.direction == KVM_EXIT_IO_IN) {
+		devices_in(vcpu, &io);
+		return;
+	}
+	if (!devices_out(vcpu, &io))
+		return;
+	if (!end_claim())
+		park(vcpu);
+	end_now(vcpu->vm, io.data[0]);
+}
+
+/* What KVM asks the VMM for. Returns whether the guest goes on. */
+static bool handle_exit(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		io_exit(vcpu);
+		return true;
+	case KVM_EXIT_MMIO:
+		/* Nothing is there: as on a bus, reads give ones and writes go nowhere. */
+		if (!run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		return true;
+	case KVM_EXIT_XEN:
+		return vcpu->vm->options->xen && xen_exit(vcpu, &run->xen);
+	case KVM_EXIT_HYPERV:
+		return vcpu->vm->options->hyperv && hyperv_exit(&run->hyperv);
+	default:
+		return false;
+	}
+}
+
+void vcpu_run(struct vcpu *vcpu)
+{
+	char cause[128];
+
+	for (;;) {
+		int result = ioctl(vcpu->fd, KVM_RUN, 0);
+
+		vcpu->exits++;
+		if (result == 0 && handle_exit(vcpu))
+			continue;
+		if (result == 0)
+			die(vcpu, exits_name(vcpu->run->exit_reason));
+		/* EAGAIN: an INIT arrived at a vCPU that waited for one. */
+		if (errno != EINTR && errno != EAGAIN) {
+			snprintf(cause, sizeof(cause), "KVM_RUN failed: %s", strerror(errno));
+			die(vcpu, cause);
+		}
+		if (watchdog_wants_stop())
+			park(vcpu);
+	}
+}

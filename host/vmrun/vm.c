@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "hyperv.h"
+#include "layout.h"
+#include "say.h"
+#include "xen.h"
+
+int vm_open_kvm(struct message *why)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
+		refuse(why,
+		       "/dev/kvm: %s: load the module kvm_amd or kvm_intel, and enable "
+		       "virtualization (SVM or VT-x) in the firmware or the outer hypervisor",
+		       strerror(errno));
+	else if (errno == EACCES || errno == EPERM)
+		refuse(why, "/dev/kvm: %s: run as root, or join the group that owns it (kvm)",
+		       strerror(errno));
+	else
+		refuse(why, "/dev/kvm: %s", strerror(errno));
+	return -1;
+}
+
+unsigned int vm_capability(int kvm_fd, unsigned int capability)
+{
+	int value = ioctl(kvm_fd, KVM_CHECK_EXTENSION, capability);
+
+	return value > 0 ? (unsigned int)value : 0;
+}
+
+static void create_memory(struct vm *vm)
+{
+	struct kvm_userspace_memory_region region = { .slot = 0 };
+
+	vm->ram.size = (uint64_t)vm->options->mem_mib << 20;
+	vm->ram.data = mmap(NULL, vm->ram.size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (vm->ram.data == MAP_FAILED)
+		fail("--mem %u: no memory for the guest: %s: give it less", vm->options->mem_mib,
+		     strerror(errno));
+	region.memory_size = vm->ram.size;
+	region.userspace_addr = (uintptr_t)vm->ram.data;
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		fail("KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
+}
+
+/* PIC, I/O APIC, local APICs and PIT, all in the kernel. */
+static void create_irqchip(struct vm *vm)
+{
+	/* The dummy gives port 0x61, by which guests gate PIT channel 2 to measure the TSC. */
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	uint64_t identity_map = LAYOUT_IDENTITY_MAP;
+
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)LAYOUT_TSS) < 0)
+		fail("KVM_SET_TSS_ADDR: %s", strerror(errno));
+	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0)
+		fail("KVM_SET_IDENTITY_MAP_ADDR: %s", strerror(errno));
+	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
+		fail("KVM_CREATE_IRQCHIP: %s", strerror(errno));
+	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit) < 0)
+		fail("KVM_CREATE_PIT2: %s", strerror(errno));
+}
+
+void vm_prepare(struct vm *vm)
+{
+	struct message why;
+	int size;
+
+	vm->kvm_fd = vm_open_kvm(&why);
+	if (vm->kvm_fd < 0)
+		fail("%s", why.text);
+	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (size < 0)
+		fail("KVM_GET_VCPU_MMAP_SIZE: %s: /dev/kvm is not the KVM of Linux",
+		     strerror(errno));
+	vm->run_size = (size_t)size;
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
+	if (vm->fd < 0)
+		fail("KVM_CREATE_VM: %s%s", strerror(errno),
+		     errno == EBUSY ? ": another hypervisor uses the CPU's virtualization, stop it"
+				    : "");
+	create_irqchip(vm);
+	vcpu_create(vm, 0);
+}
+
+/* Asks KVM for its leaves, and makes of them what the CPUs of this VM show. */
+static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
+{
+	static struct cpuid hyperv;
+	int tsc_khz = ioctl(vm->fd, KVM_GET_TSC_KHZ, 0);
+	struct cpuid_wish wish = {
+		.xen = vm->options->xen,
+		.xen_msr = vm->options->xen_msr,
+		.tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
+		.tsc_deadline = vm_capability(vm->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
+		.cpus = vm->options->smp,
+	};
+
+	cpuid->count = CPUID_CAPACITY;
+	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+		fail("KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+	if (vm->options->hyperv) {
+		hyperv_get_cpuid(vm, &hyperv);
+		wish.hyperv = &hyperv;
+	}
+	if (!cpuid_build(cpuid, &wish))
+		fail("this KVM has more CPUID leaves than the %u that vmrun has room for",
+		     CPUID_CAPACITY);
+}
+
+void vm_configure(struct vm *vm, const struct options *options)
+{
+	static struct cpuid cpuid;
+
+	vm->options = options;
+	if (options->hyperv)
+		hyperv_require(vm);
+	if (options->xen)
+		xen_enable(vm);
+	create_memory(vm);
+	for (unsigned int id = 1; id < options->smp; id++)
+		vcpu_create(vm, id);
+	build_cpuid(vm, &cpuid);
+	for (unsigned int id = 0; id < options->smp; id++)
+		vcpu_set_cpuid(&vm->vcpus[id], &cpuid);
+}

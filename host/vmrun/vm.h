@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One virtual machine: its memory, its in-kernel devices, and what was asked of it
+ */
+#ifndef VMRUN_VM_H
+#define VMRUN_VM_H
+
+#include <stdatomic.h>
+
+#include "cpuid.h"
+#include "image.h"
+#include "layout.h"
+#include "options.h"
+#include "vcpu.h"
+
+struct vm {
+	const struct options *options;
+	int kvm_fd;
+	int fd;
+	size_t run_size; /* of the area that each vCPU shares with KVM */
+	struct ram ram;
+	struct vcpu vcpus[LAYOUT_MAX_CPUS];
+	atomic_ulong xen_calls; /* for XEN_VMRUN_COUNT */
+};
+
+/* Opens /dev/kvm. Returns the file descriptor, or -1 with cause and cure in *why. */
+int vm_open_kvm(struct message *why);
+
+/* KVM_CHECK_EXTENSION: 0 is no, anything above is yes and may mean more. */
+unsigned int vm_capability(int kvm_fd, unsigned int capability);
+
+/*
+ * A VM comes about in two steps, so that --arguments-from can wait between them; each fail()s if it
+ * cannot. What every VM has: interrupt controllers and the first vCPU.
+ */
+void vm_prepare(struct vm *vm);
+
+/* What the options ask for: memory, the other vCPUs, Xen's and Hyper-V's ABI. */
+void vm_configure(struct vm *vm, const struct options *options);
+
+#endif
