@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# snapshot.sh QEMU INIT KERNEL-FOLDER: makes sure that there is a snapshot of L1, prints its folder
+#
+# Boots the kernel (a folder as host/kernel/fetch.sh makes it) with INIT in QEMU, waits until KVM is
+# up and INIT waits for something to do, and saves the machine. The snapshot, a folder as described in
+# restore/machine.h, lies in $XDG_CACHE_HOME/vmabi/snapshots, under a name that stands for all that it
+# was made from: another kernel, init, QEMU or command line is another snapshot.
+#
+# Messages go to stderr.
+set -euo pipefail
+here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+# shellcheck source=host/nested/machine.sh
+source "$here/machine.sh"
+snapshots=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi/snapshots
+boot_limit=120 # seconds; an idle machine takes 5
+
+say() {
+	echo "nested: $*" >&2
+}
+
+die() {
+	say "$@"
+	exit 1
+}
+
+# All that goes into a snapshot, as text.
+ingredients() {
+	"$qemu" --version | head -n 1
+	machine_restored "$qemu"
+	machine_boot "$qemu" vmlinux initrd
+	cat "$kernel/manifest"
+	cksum <"$init"
+}
+
+intact() { # FOLDER
+	[[ -e $1/manifest ]] && cmp -s "$1/manifest" <(checksums "$1" 2>&1)
+}
+
+checksums() { # FOLDER
+	(cd "$1" && cksum machine state ram)
+}
+
+pack_initrd() { # FOLDER
+	local root=$1/root module
+	mkdir -p "$root"/{dev,proc,sys,modules}
+	cp "$init" "$root/init"
+	cp "$kernel/modules" "$root/modules/order"
+	while read -r module; do
+		cp "$kernel/$module" "$root/modules/"
+	done <"$kernel/modules"
+	(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd"
+	rm -r "$root"
+}
+
+# QEMU would be killed by a write to a mapped file that finds no room, so that is tried out before. The
+# files have holes, and stay smaller.
+make_room() { # FOLDER
+	fallocate --posix -l "${memory}M" "$1/ram"
+	rm "$1/ram"
+	truncate -s "${memory}M" "$1/ram"
+	truncate -s 32M "$1/mailbox"
+}
+
+# QEMU starts in the folder, does not outlive this script, and speaks QMP over the coprocess.
+start_qemu() { # FOLDER
+	local words
+	mapfile -t words < <(machine_boot "$qemu" "$kernel/vmlinux" initrd)
+	coproc monitor {
+		cd "$1"
+		exec setpriv --pdeathsig KILL "${words[@]}" 3<>mailbox 4>>console 2>errors 9>&-
+	}
+	# shellcheck disable=SC2154 # coproc sets it
+	pid=$monitor_PID
+}
+
+# Why L1 is not ready: what QEMU, its init and its kernel said last.
+boot_failure() { # FOLDER WHAT
+	say "L1 does not come up on $(cat "$kernel/version"): $2; it said last:"
+	tail -q -n 12 "$1"/{errors,output,console} 2>/dev/null | tr -d '\r' | sed 's/^/  /' >&2
+	exit 1
+}
+
+wait_until_ready() { # FOLDER
+	local end=$((SECONDS + boot_limit))
+	until grep -qsx l1-ready "$1/output"; do
+		kill -0 "$pid" 2>/dev/null || boot_failure "$1" "QEMU ended"
+		((SECONDS < end)) || boot_failure "$1" "it is not ready after $boot_limit s"
+		sleep 0.05
+	done
+	# The kernel has something to finish; what it does now no restored machine has to do.
+	sleep 0.5
+}
+
+tell_qemu() { # COMMAND [ARGUMENTS]
+	echo "{\"execute\":\"$1\"${2:+,\"arguments\":$2}}" >&"${monitor[1]}"
+}
+
+save_machine() { # FOLDER
+	local line
+	tell_qemu qmp_capabilities
+	tell_qemu migrate-set-capabilities '{"capabilities":[{"capability":"events","state":true},
+		{"capability":"x-ignore-shared","state":true}]}'
+	tell_qemu migrate-set-parameters '{"max-bandwidth":1099511627776}'
+	tell_qemu migrate '{"uri":"exec:cat >state"}'
+	while read -r -t 60 line <&"${monitor[0]}"; do
+		case $line in
+		*'"error"'* | *'"status": "failed"'*) boot_failure "$1" "QEMU cannot save it: $line" ;;
+		*'"status": "completed"'*)
+			tell_qemu quit
+			wait "$pid" || true
+			pid=
+			return
+			;;
+		esac
+	done
+	boot_failure "$1" "QEMU does not save it within 60 s"
+}
+
+make_snapshot() {
+	work=$(mktemp -d "$snapshots/.new.XXXXXX" 2>&1) || no_room "$work"
+	local room
+	room=$(make_room "$work" 2>&1) || no_room "$room"
+	room=$(pack_initrd "$work" 2>&1) || no_room "$room"
+	say "booting L1 on $(cat "$kernel/version") for a snapshot (once)"
+	start_qemu "$work"
+	wait_until_ready "$work"
+	save_machine "$work"
+	machine_restored "$qemu" >"$work/machine"
+	rm -f "$work"/{initrd,mailbox,errors,output,console}
+	checksums "$work" >"$work/manifest"
+	chmod 755 "$work"
+	rm -rf "$snapshot"
+	mv "$work" "$snapshot"
+}
+
+no_room() { # MESSAGE
+	if [[ $1 == *"No space left"* || $1 == *quota* ]]; then
+		die "there is no space in $snapshots ($((memory + 50)) MB are needed); make room, or point" \
+			"XDG_CACHE_HOME at a place that has it"
+	fi
+	die "cannot make a snapshot in $snapshots: ${1##*$'\n'}"
+}
+
+clear_up() {
+	[[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null || true
+	[[ -z $work ]] || rm -rf "$work"
+}
+
+(($# == 3)) || {
+	echo "usage: snapshot.sh QEMU INIT KERNEL-FOLDER" >&2
+	exit 2
+}
+qemu=$(command -v "$1") || die "there is no QEMU $1; install qemu-system-x86, or configure with --qemu"
+init=$2 kernel=$3
+[[ -r $init ]] || die "there is no $init; run make"
+[[ -r $kernel/manifest ]] || die "there is no kernel in $kernel"
+# Not in the pipe: a QEMU that does not run is to end this.
+text=$(ingredients)
+snapshot=$snapshots/$(sha256sum <<<"$text" | head -c 16)
+
+if ! intact "$snapshot"; then
+	pid='' work=''
+	trap clear_up EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	mkdir -p "$snapshots" 2>/dev/null || true
+	[[ -w $snapshots ]] ||
+		die "cannot write to $snapshots; point XDG_CACHE_HOME at a folder that can be written to"
+	exec 9>"$snapshots/.lock"
+	flock -n 9 || {
+		say "another process makes a snapshot; waiting for it"
+		flock 9
+	}
+	if ! intact "$snapshot"; then
+		[[ ! -e $snapshot ]] || say "the snapshot $snapshot is damaged; it is made again"
+		rm -rf "$snapshots"/.new.* # of one that was killed
+		make_snapshot
+	fi
+fi
+echo "$snapshot"
