@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Xen hypercalls under KVM: what arrives, what comes back, and what stays as it was
+ *
+ * The ABI (Xen's public/arch-x86/xen-x86_64.h and xen-x86_32.h): the number in eax; arguments in
+ * rdi rsi rdx r10 r8 r9, or in 32-bit code ebx ecx edx esi edi ebp; the result in rax. All other
+ * registers are preserved. A call through the page is the same but for the number, which the stub
+ * loads.
+ *
+ * KVM (xen.c, kvm_xen_hypercall) answers a few calls itself, and hands all others to user space
+ * with number, arguments, CPL, and whether the caller ran 64-bit code. From CPL 3 it hands over
+ * every call. Such calls are seen here by what vmrun kept of them (<vmrun/abi.h>): 32-bit code
+ * passes 32 bits of each register, 64-bit code all 64, of the number too. Linux 6.12 and 7.2 do the
+ * same in all of this.
+ *
+ * All of this is the same in a VM that has Hyper-V's hypercalls too, as long as bit 31 of the
+ * number is clear: see coexist_dispatch.c. There the guest has these enabled throughout.
+ */
+#include <hypercall/instruction.h>
+#include <hyperv/page.h>
+#include <test/test.h>
+#include <x86/memory.h>
+#include <x86/smp.h>
+#include <x86/user.h>
+#include <xen/hypercall.h>
+#include <xen/page.h>
+#include <xen/vmrun.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* No call of Xen's, and none of vmrun's table: -ENOSYS, from user space. */
+#define UNUSED_NUMBER 99
+
+/* Keeps vcpu_op and the like from finding an operation that KVM answers itself. */
+#define NO_OPERATION 0x7ff0
+
+#ifdef __x86_64__
+#define LONGMODE true
+#else
+#define LONGMODE false
+#endif
+
+/* Bits set in every byte, and in both halves; in 32-bit code the low half of each. */
+static const uintptr_t distinct_arguments[XEN_ARGUMENTS] = {
+	(uintptr_t)0xd1a10001c1b10001, (uintptr_t)0xd2a20002c2b20002, (uintptr_t)0xd3a30003c3b30003,
+	(uintptr_t)0xd4a40004c4b40004, (uintptr_t)0xd5a50005c5b50005, (uintptr_t)0xd6a60006c6b60006,
+};
+
+/* The Xen page; with Hyper-V's enabled beside it where there is one. */
+static const void *page_of_xen(void)
+{
+	xen_skip_if_absent();
+	if (hv_present())
+		hv_page_new();
+	return xen_page_new();
+}
+
+static void expect_last_call(uintptr_t number, const uintptr_t arguments[XEN_ARGUMENTS],
+			     unsigned int cpl, const char *how)
+{
+	struct xen_record record = xen_last_call();
+
+	EXPECT_EQ(record.number, number, "number, %s", how);
+	for (unsigned int i = 0; i < XEN_ARGUMENTS; i++)
+		EXPECT_EQ(record.arguments[i], arguments[i], "argument %u, %s", i, how);
+	EXPECT_EQ(record.cpl, cpl, "%s", how);
+	EXPECT_EQ(record.longmode, LONGMODE, "%s", how);
+}
+
+TEST("a direct call arrives with its number and six arguments")
+{
+	page_of_xen();
+	xen_hypercall_with(UNUSED_NUMBER, distinct_arguments);
+	expect_last_call(UNUSED_NUMBER, distinct_arguments, 0, "direct");
+}
+
+TEST("a call through the page arrives as a direct one does")
+{
+	const void *page = page_of_xen();
+
+	xen_page_call_with(page, UNUSED_NUMBER, distinct_arguments);
+	expect_last_call(UNUSED_NUMBER, distinct_arguments, 0, "page");
+}
+
+TEST("each stub of the page passes its own number")
+{
+	const void *page = page_of_xen();
+
+	for (unsigned int number = 0; number < XEN_VMRUN_RECORD; number++) {
+		xen_page_call(page, number, NO_OPERATION);
+		EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), number);
+	}
+}
+
+TEST("the last stubs of the page, 126 and 127, pass their number")
+{
+	const void *page = page_of_xen();
+	long count;
+
+	xen_hypercall(UNUSED_NUMBER);
+	EXPECT_EQ(xen_page_call(page, XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), UNUSED_NUMBER);
+	count = xen_hypercall(XEN_VMRUN_COUNT);
+	EXPECT_EQ(xen_page_call(page, XEN_VMRUN_COUNT), count);
+}
+
+TEST("a direct call may have any number without bit 31")
+{
+	static const uintptr_t numbers[] = {
+		56,
+		128,
+		255,
+		0x100,
+		0x10001,
+		0x40000000,
+		0x7fffff63,
+		0x7fffffff,
+#ifdef __x86_64__
+		1ull << 32 | UNUSED_NUMBER,
+		1ull << 63 | UNUSED_NUMBER,
+		0xffffffff7fffffff,
+#endif
+	};
+
+	page_of_xen();
+	for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+		EXPECT_EQ(xen_hypercall(numbers[i]), -XEN_ENOSYS, "number 0x%lx",
+			  (unsigned long)numbers[i]);
+		EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), numbers[i]);
+	}
+}
+
+#ifdef __x86_64__
+TEST("the number of a call is all of rax: high bits make it another one")
+{
+	const uintptr_t echo = XEN_VMRUN_ECHO, high = 1ull << 32;
+
+	page_of_xen();
+	EXPECT_EQ(xen_hypercall(echo, 0x1234), 0x1234);
+	EXPECT_EQ(xen_hypercall(high | echo, 0x1234), -XEN_ENOSYS);
+	/* Nor does KVM take it for the sched_op that it answers itself. */
+	EXPECT_EQ(xen_hypercall(high | XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), -XEN_ENOSYS);
+}
+#endif
+
+TEST("each argument keeps all of its bits")
+{
+	static const uint64_t values[] = {
+		0,
+		1,
+		0x7fffffff,
+		0x80000000,
+		0xffffffff,
+		0x100000000,
+		0x7fffffffffffffff,
+		0x8000000000000000,
+		0xffffffff00000000,
+		0xffffffffffffffff,
+	};
+	const void *page = page_of_xen();
+
+	for (size_t i = 0; i < COUNT_OF(values); i++) {
+		for (unsigned int n = 0; n < XEN_ARGUMENTS; n++) {
+			uintptr_t arguments[XEN_ARGUMENTS] = { 0 };
+			long echoed;
+
+			arguments[n] = (uintptr_t)values[i];
+			echoed = xen_page_call_with(page, XEN_VMRUN_ECHO + n, arguments);
+			EXPECT_EQ((uintptr_t)echoed, (uintptr_t)values[i], "argument %u", n);
+		}
+	}
+}
+
+TEST("a direct call and one through the page return the same result")
+{
+	const void *page = page_of_xen();
+
+	for (unsigned int n = 0; n < XEN_ARGUMENTS; n++) {
+		long direct = xen_hypercall_with(XEN_VMRUN_ECHO + n, distinct_arguments);
+		long by_page = xen_page_call_with(page, XEN_VMRUN_ECHO + n, distinct_arguments);
+
+		EXPECT_EQ((uintptr_t)direct, distinct_arguments[n], "direct, argument %u", n);
+		EXPECT_EQ((uintptr_t)by_page, distinct_arguments[n], "page, argument %u", n);
+	}
+}
+
+/* Calls that leave KVM by different ways: user space's answer, and KVM's own. */
+static const struct kept_case {
+	const char *name;
+	unsigned int number;
+	uintptr_t argument;
+} kept_cases[] = {
+	{ "a call that user space answers", XEN_VMRUN_ECHO, 0x12345678 },
+	{ "a call that nobody knows", UNUSED_NUMBER, 0 },
+	{ "a call that KVM answers", XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD },
+};
+
+/* Makes each call with all flags clear, then all set. */
+static void expect_calls_keep_registers(const void *page)
+{
+	static const uintptr_t flags[] = { 0, FLAGS_STATUS };
+
+	for (size_t i = 0; i < COUNT_OF(kept_cases) * COUNT_OF(flags); i++) {
+		const struct kept_case *c = &kept_cases[i / COUNT_OF(flags)];
+		const uintptr_t arguments[XEN_ARGUMENTS] = {
+			c->argument,	       distinct_arguments[1], distinct_arguments[2],
+			distinct_arguments[3], distinct_arguments[4], distinct_arguments[5],
+		};
+		struct registers before, after;
+
+		registers_fill(&before, (unsigned int)i);
+		before.value[REG_FLAGS] = flags[i % COUNT_OF(flags)];
+		xen_set_call(&before, c->number, arguments);
+		call_with_registers(page ? xen_page_stub(page, c->number) : hypercall_stub(),
+				    &before, &after);
+		expect_registers_kept(&before, &after, XEN_CALL_CHANGES, c->name);
+	}
+}
+
+TEST("a direct call leaves every other register and the flags as they were")
+{
+	page_of_xen();
+	expect_calls_keep_registers(NULL);
+}
+
+TEST("a call through the page leaves every other register and the flags as they were")
+{
+	expect_calls_keep_registers(page_of_xen());
+}
+
+TEST("an unknown number returns -ENOSYS, in all of the register")
+{
+	const void *page = page_of_xen();
+
+	EXPECT_EQ(xen_hypercall(UNUSED_NUMBER), -XEN_ENOSYS, "direct");
+	EXPECT_EQ(xen_page_call(page, UNUSED_NUMBER), -XEN_ENOSYS, "page");
+}
+
+TEST("xen_version is answered")
+{
+	const void *page = page_of_xen();
+
+	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), 0x40011, "direct");
+	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), 0x40011, "page");
+}
+
+TEST("KVM answers sched_op yield itself")
+{
+	const void *page = page_of_xen();
+	unsigned long count = xen_calls_counted();
+
+	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), 0, "direct");
+	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), 0, "page");
+	EXPECT_EQ(xen_calls_counted(), count, "nothing came to user space");
+}
+
+TEST("each call arrives once")
+{
+	const void *page = page_of_xen();
+	unsigned long count = xen_calls_counted();
+
+	for (unsigned int i = 0; i < 50; i++) {
+		xen_hypercall(UNUSED_NUMBER);
+		xen_page_call(page, UNUSED_NUMBER);
+	}
+	EXPECT_EQ(xen_calls_counted() - count, 100);
+}
+
+/* A call made at CPL 3, which can report nothing itself. */
+struct user_call_case {
+	const void *code;
+	struct registers before, after;
+};
+
+static uintptr_t call_at_cpl3(uintptr_t argument)
+{
+	struct user_call_case *c = (struct user_call_case *)argument;
+
+	call_with_registers(c->code, &c->before, &c->after);
+	return 0;
+}
+
+static void expect_call_at_cpl3(const void *code, unsigned int number, uintptr_t operation)
+{
+	const uintptr_t arguments[XEN_ARGUMENTS] = {
+		operation,
+		distinct_arguments[1],
+		distinct_arguments[2],
+		distinct_arguments[3],
+		distinct_arguments[4],
+		distinct_arguments[5],
+	};
+	struct user_call_case c = { .code = code };
+	struct user_result result;
+
+	registers_fill(&c.before, number);
+	xen_set_call(&c.before, number, arguments);
+	result = user_call(call_at_cpl3, (uintptr_t)&c);
+	EXPECT_FAULT_EQ(result.fault, NO_FAULT, 0);
+	ASSERT_TRUE(result.returned);
+	EXPECT_EQ((long)c.after.value[REG_AX], -XEN_ENOSYS);
+	expect_registers_kept(&c.before, &c.after, XEN_CALL_CHANGES, "a call at CPL 3");
+	expect_last_call(number, arguments, 3, "CPL 3");
+}
+
+TEST("a direct call at CPL 3 arrives like another, with its CPL")
+{
+	page_of_xen();
+	expect_call_at_cpl3(hypercall_stub(), UNUSED_NUMBER, 0);
+}
+
+TEST("a call through the page at CPL 3 arrives like another, with its CPL")
+{
+	const void *page = page_of_xen();
+
+	expect_call_at_cpl3(xen_page_stub(page, UNUSED_NUMBER), UNUSED_NUMBER, 0);
+}
+
+TEST("at CPL 3 KVM answers nothing itself")
+{
+	page_of_xen();
+	expect_call_at_cpl3(hypercall_stub(), XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD);
+}
+
+struct cpu_call {
+	const void *page;
+	struct xen_record record;
+};
+
+static void call_and_read_record(void *argument)
+{
+	struct cpu_call *c = argument;
+
+	xen_page_call_with(c->page, UNUSED_NUMBER, distinct_arguments);
+	c->record = xen_last_call();
+}
+
+TEST("a page installed by one CPU serves another")
+{
+	struct cpu_call c = { .page = page_of_xen() };
+
+	REQUIRE(cpu_count() >= 2);
+	xen_hypercall(UNUSED_NUMBER + 1);
+	on_cpu(1, call_and_read_record, &c);
+	EXPECT_EQ(c.record.number, UNUSED_NUMBER);
+	EXPECT_EQ(c.record.arguments[5], distinct_arguments[5]);
+	EXPECT_EQ(xen_last_call().number, UNUSED_NUMBER + 1, "the record of CPU 0");
+}
