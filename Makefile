@@ -18,7 +18,7 @@ build/config.mk: | configure
 
 # TESTS and GUESTS, from unittests.cfg
 build/tests.mk: unittests.cfg knownbugs.cfg scripts/config.awk scripts/make_tests.sh build/config.mk
-	@scripts/make_tests.sh $(ARCHS)
+	@scripts/make_tests.sh
 
 # --- the guests ---------------------------------------------------------------------------------
 
@@ -30,8 +30,9 @@ CFLAGS_x86_64 := -m64
 CFLAGS_i386 := -m32 -march=i686
 
 # lib/test/hosted.c is the harness's other half, for programs on the host.
-LIB_SOURCES := $(filter-out lib/test/hosted.c,$(wildcard lib/*/*.c lib/*/*.S))
+LIB_OBJECTS := $(addsuffix .o,$(basename $(filter-out lib/test/hosted.c,$(wildcard lib/*/*.[cS]))))
 
+# A guest is linked twice: the second time with the names of its functions, for its exception dumps.
 define arch_rules
 build/$(1)/%.o: %.c build/config.mk
 	@mkdir -p $$(@D)
@@ -41,50 +42,50 @@ build/$(1)/%.o: %.S build/config.mk
 	@mkdir -p $$(@D)
 	$$(CC) $$(GUEST_CFLAGS) $$(CFLAGS_$(1)) -c $$< -o $$@
 
-build/guests/$(1)/%.elf: build/$(1)/%.o $$(LIB_SOURCES:%=build/$(1)/%.o) lib/start/$(1).ld
+build/guests/$(1)/%.elf: build/$(1)/%.o $(LIB_OBJECTS:%=build/$(1)/%) lib/start/$(1).ld scripts/symbols.sh
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_$(1)) -nostdlib -static -no-pie -Wl,-T,lib/start/$(1).ld \
-		-Wl,--build-id=none -Wl,-z,noexecstack $$(filter %.o,$$^) -lgcc -o $$@
-endef
+	$$(LINK_$(1)) $$(filter %.o,$$^) -lgcc -o $$@.1
+	scripts/symbols.sh $$@.1 >$$@.S
+	$$(CC) $$(CFLAGS_$(1)) -c $$@.S -o $$@.o
+	$$(LINK_$(1)) $$(filter %.o,$$^) $$@.o -lgcc -o $$@
+	@rm $$@.1 $$@.S $$@.o
 
-LIB_SOURCES := $(basename $(LIB_SOURCES))
+LINK_$(1) = $$(CC) $$(CFLAGS_$(1)) -nostdlib -static -no-pie -Wl,-T,lib/start/$(1).ld \
+	-Wl,--build-id=none -Wl,-z,noexecstack
+endef
 $(foreach arch,$(ARCHS),$(eval $(call arch_rules,$(arch))))
 
 # --- programs on the host -----------------------------------------------------------------------
 
-HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -D_GNU_SOURCE -Ilib \
-	-Ihost -MMD -MP
+HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -D_GNU_SOURCE \
+	-DVMABI_HOSTED -Ilib -Ihost -MMD -MP
 
-VMRUN_SOURCES := $(wildcard host/vmrun/*.c)
-INIT_SOURCES := $(wildcard host/nested/*.c)
-SUPERVISE_SOURCES := $(wildcard host/supervise/*.c)
-HOSTED_TEST_SOURCES := $(wildcard host/*/tests/*_test.c)
-HOSTED_TESTS := $(HOSTED_TEST_SOURCES:%.c=build/%)
-HOST_PROGRAMS := build/host/vmrun build/host/init build/host/supervise
+# One program a folder, named here; a folder's unit tests lie in its tests/.
+PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore
+HOST_PROGRAMS := $(foreach program,$(PROGRAMS),build/$(program)/$(notdir $(program)))
+HOSTED_TESTS := $(patsubst %.c,build/%,$(wildcard $(PROGRAMS:%=%/tests/*_test.c)))
+HOSTED_HARNESS := $(patsubst %.c,build/hosted/%.o,lib/libc/format.c \
+	$(filter-out lib/test/guest.c,$(wildcard lib/test/*.c)))
 
 build/hosted/%.o: %.c build/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -DVMABI_HOSTED -c $< -o $@
+	$(CC) $(HOST_CFLAGS) -c $< -o $@
 
-objects = $(patsubst %.c,build/hosted/%.o,$(1))
+# A program on the host is static, so that it also runs in L1. Its unit tests are linked with all of
+# it but its main().
+define program_rules
+OBJECTS_$(1) := $(patsubst %.c,build/hosted/%.o,$(wildcard $(1)/*.c))
 
-build/host/vmrun: $(call objects,$(VMRUN_SOURCES))
-build/host/init: $(call objects,$(INIT_SOURCES))
-build/host/supervise: $(call objects,$(SUPERVISE_SOURCES))
-$(HOST_PROGRAMS):
-	@mkdir -p $(@D)
-	$(CC) -static -pthread $^ -o $@
+build/$(1)/$(notdir $(1)): $$(OBJECTS_$(1))
+	@mkdir -p $$(@D)
+	$$(CC) -static -pthread $$^ -o $$@
 
-# The unit tests of a program on the host are linked with all of it but its main().
-HOSTED_HARNESS := $(call objects,lib/test/test.c lib/test/hosted.c)
-define hosted_test_rule
-build/$(1)tests/%_test: build/hosted/$(1)tests/%_test.o $$(HOSTED_HARNESS) \
-		$$(filter-out %/main.o,$$(call objects,$$(wildcard $(1)*.c)))
+build/$(1)/tests/%_test: build/hosted/$(1)/tests/%_test.o $$(HOSTED_HARNESS) \
+		$$(filter-out %/main.o,$$(OBJECTS_$(1)))
 	@mkdir -p $$(@D)
 	$$(CC) -pthread $$^ -o $$@
 endef
-$(foreach dir,$(sort $(dir $(patsubst %/,%,$(dir $(HOSTED_TEST_SOURCES))))),\
-	$(eval $(call hosted_test_rule,$(dir))))
+$(foreach program,$(PROGRAMS),$(eval $(call program_rules,$(program))))
 
 # --- what one asks for --------------------------------------------------------------------------
 

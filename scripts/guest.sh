@@ -14,7 +14,7 @@ source "$top/scripts/hosts.sh"
 kernel=${VMABI_KERNEL:-${all_kernels%% *}}
 vmm=${VMABI_VMM-}
 guest=$top/build/guests/$arch/$elf
-vmrun=$top/build/host/vmrun
+vmrun=$top/build/host/vmrun/vmrun
 
 skip_all() {
 	printf 'TAP version 13\n1..0 # SKIP %s\n' "$1"
@@ -78,7 +78,7 @@ nested)
 	fi
 	known_bugs "nested/$kernel"
 	vmrun_options
-	watch=(--qemu-status --kernel-log)
+	watch=(--kernel-log)
 	command=("$top/host/nested/run.sh" "$kernel" "$vmrun" "$guest" "${options[@]}")
 	;;
 local)
@@ -100,5 +100,5 @@ tcg)
 	command=("$(qemu_program)" "${options[@]}")
 	;;
 esac
-exec "$top/build/host/supervise" --timeout $((timeout + 5)) "${watch[@]}" "${known_options[@]}" -- \
+exec "$top/build/host/supervise/supervise" --timeout $((timeout + 5)) "${watch[@]}" "${known_options[@]}" -- \
 	"${command[@]}"

@@ -62,7 +62,7 @@ offers_of() { # HOST KERNEL VMM
 		;;
 	local)
 		local offers
-		offers=$(offered_by_probe "$("$top/build/host/vmrun" --probe 2>/dev/null)")
+		offers=$(offered_by_probe "$("$top/build/host/vmrun/vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table.
 		[[ $3 == qemu ]] && offers=" $offers " && offers=${offers/ xen-hcall / }
 		echo "$offers"

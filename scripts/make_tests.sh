@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# make_tests.sh ARCH...: from unittests.cfg and knownbugs.cfg, build/tests/NAME (a script that runs one
-# test) for each test of these architectures, and build/tests.mk, which tells make their guests.
+# From unittests.cfg and knownbugs.cfg, makes build/tests/NAME (a script that runs one test) for each
+# test of the configured architectures, and build/tests.mk, which tells make their guests.
 set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}/.."
 top=$PWD
@@ -48,18 +48,19 @@ write_test() {
 	done
 	cat <<-'END'
 		)
-		top=${BASH_SOURCE[0]%/*}/../..
+		top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 		source "$top/scripts/guest.sh"
 	END
 }
 
+archs=$(sed -n 's/^ARCHS := //p' build/config.mk)
 records=$(read_config tests unittests.cfg)
 known=$(read_config known knownbugs.cfg)
 rm -rf build/tests
 mkdir -p build/tests
 tests='' guests=''
 while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts timeout; do
-	[[ " $* " == *" $arch "* ]] || continue
+	[[ " $archs " == *" $arch "* ]] || continue
 	write_test >"build/tests/$name"
 	chmod +x "build/tests/$name"
 	tests+=" $name"

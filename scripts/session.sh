@@ -10,7 +10,7 @@
 prepare() {
 	local record requires hosts needs_nested=
 	"$top/scripts/tools.sh" install build run ${junit:+junit} || exit 1
-	build || exit 1
+	run_group build || exit 1
 	for record in "${selected[@]}"; do
 		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts _ <<<"$record"
 		choose_host "$requires" "$hosts" "$VMABI_KERNEL" "$vmm" "$on"
@@ -20,7 +20,7 @@ prepare() {
 		warn_of_local
 	fi
 	if [[ $needs_nested ]]; then
-		"$top/host/nested/prepare.sh" "$VMABI_KERNEL" || exit 1
+		run_group "$top/host/nested/prepare.sh" "$VMABI_KERNEL" || exit 1
 	fi
 	# The tests need not look at the cache again.
 	export VMABI_PREPARED=yes
@@ -42,7 +42,8 @@ names_of_selected() {
 	printf '%s\n' "${selected[@]}" | cut -d $'\037' -f 1
 }
 
-# Runs a command in a process group of its own, which ends with this script however that ends.
+# Runs a command in a process group of its own, which ends with this script when that is interrupted.
+# The shell would otherwise see to a signal only after the command has ended by itself.
 run_group() {
 	set -m
 	"$@" &
@@ -133,7 +134,7 @@ list_hosts() {
 	reason=$(local_reason)
 	echo "local: /dev/kvm of this machine"
 	echo "  ${reason:-faithful: $(local_module)}${reason:+; used only with --on local}"
-	[[ ! -e /dev/kvm ]] || show_probe "$("$top/build/host/vmrun" --probe 2>&1)"
+	[[ ! -e /dev/kvm ]] || show_probe "$("$top/build/host/vmrun/vmrun" --probe 2>&1)"
 	for kernel in $all_kernels; do
 		echo
 		echo "nested: Linux KVM inside QEMU TCG, kernel $kernel"

@@ -178,10 +178,10 @@ static bool judge_end(const struct options *options, const struct tap_relay *rel
 			 result->status);
 	else if (byte > 1)
 		snprintf(reason, size, "the run ended with status %d%s%s", byte,
-			 *relay->last_comment ? ": " : "", relay->last_comment);
+			 *relay->stray ? ": " : "", relay->stray);
 	else if (!relay->have_plan)
 		snprintf(reason, size, "the guest ended before it made a plan%s%s",
-			 *relay->last_comment ? ": " : "", relay->last_comment);
+			 *relay->stray ? ": " : "", relay->stray);
 	else if (!tap_relay_complete(relay))
 		snprintf(reason, size, "the guest planned %lu points and ended after %lu",
 			 relay->planned, relay->seen);

@@ -23,6 +23,14 @@ __attribute__((format(printf, 2, 3))) static void emitf(struct tap_relay *relay,
 	emit(relay, text);
 }
 
+/* A guest may die within its diagnostics; what comes next must not be taken for more of them. */
+static void close_diagnostics(struct tap_relay *relay)
+{
+	if (relay->in_diagnostics)
+		emit(relay, "  ...\n");
+	relay->in_diagnostics = false;
+}
+
 static const struct tap_known *known_bug(const struct tap_relay *relay, const char *name)
 {
 	for (size_t i = 0; i < relay->known_count; i++)
@@ -69,6 +77,8 @@ static bool take_point(struct tap_relay *relay, const char *line)
 	if (name == rest || strncmp(name, " - ", 3))
 		return false;
 	relay->seen++;
+	*relay->stray = '\0';
+	close_diagnostics(relay);
 	if (number != relay->seen)
 		relay->bad_number = true;
 	const struct tap_known *known = known_bug(relay, name + 3);
@@ -81,10 +91,21 @@ static bool take_point(struct tap_relay *relay, const char *line)
 	return true;
 }
 
-static void take_comment(struct tap_relay *relay, const char *line)
+static void take_stray(struct tap_relay *relay, const char *line)
 {
-	snprintf(relay->last_comment, sizeof(relay->last_comment), "%.255s", line);
+	if (!*relay->stray)
+		snprintf(relay->stray, sizeof(relay->stray), "%.255s", line);
+	close_diagnostics(relay);
 	emitf(relay, "# %s\n", line);
+}
+
+static void take_indented(struct tap_relay *relay, const char *line)
+{
+	if (!strcmp(line, "  ---"))
+		relay->in_diagnostics = true;
+	else if (!strcmp(line, "  ..."))
+		relay->in_diagnostics = false;
+	emitf(relay, "%s\n", line);
 }
 
 static void take_line(struct tap_relay *relay)
@@ -97,17 +118,19 @@ static void take_line(struct tap_relay *relay)
 	relay->length = 0;
 
 	if (relay->continued)
-		take_comment(relay, line);
+		take_stray(relay, line);
 	else if (!strncmp(line, "TAP version ", 12))
 		; /* said by tap_relay_begin() */
 	else if (take_plan(relay, line) || take_point(relay, line))
 		;
 	else if (!*line)
 		emit(relay, "\n");
-	else if (*line == '#' || *line == ' ')
+	else if (*line == ' ')
+		take_indented(relay, line);
+	else if (*line == '#')
 		emitf(relay, "%s\n", line);
 	else
-		take_comment(relay, line);
+		take_stray(relay, line);
 	relay->continued = false;
 }
 
@@ -153,6 +176,7 @@ static void emit_message(struct tap_relay *relay, const char *message)
 
 void tap_relay_point(struct tap_relay *relay, bool ok, const char *name, const char *message)
 {
+	close_diagnostics(relay);
 	if (!relay->have_plan) {
 		relay->have_plan = true;
 		emitf(relay, "1..%u\n", relay->host_points + 1);

@@ -36,10 +36,12 @@ struct tap_relay {
 	bool plan_is_skip; /* 1..0: the guest skipped the whole of its tests */
 	unsigned long planned;
 	unsigned long seen;
-	unsigned long not_ok;	/* the guest's points that failed, known bugs among them */
-	unsigned long failed;	/* all points that failed, known bugs not counted */
-	bool bad_number;	/* points were not numbered 1, 2, 3... */
-	char last_comment[256]; /* of the host's programs: what went wrong is mostly said here */
+	unsigned long not_ok; /* the guest's points that failed, known bugs among them */
+	unsigned long failed; /* all points that failed, known bugs not counted */
+	bool bad_number;      /* points were not numbered 1, 2, 3... */
+	bool in_diagnostics;  /* a YAML block is open */
+	/* The first line after the last point that is not TAP: what went wrong is mostly said there. */
+	char stray[256];
 
 	char line[TAP_LINE_MAX];
 	size_t length;

@@ -127,6 +127,22 @@ TEST("only a guest that reported as many points as it planned is complete")
 	}
 }
 
+TEST("diagnostics that were cut off are closed before what follows")
+{
+	relayed("1..2\nnot ok 1 - a\n  ---\n  line: 4\nvmrun: dead\n");
+	EXPECT_STR_EQ(output, "1..2\nnot ok 1 - a\n  ---\n  line: 4\n  ...\n# vmrun: dead\n");
+	relayed("1..2\nnot ok 1 - a\n  ---\n  line: 4\n");
+	*output = '\0';
+	tap_relay_point(&relay, false, "it ran", "no");
+	EXPECT_EQ(strncmp(output, "  ...\nnot ok 2 - it ran\n", 24), 0);
+}
+
+TEST("of several stray lines after a point the first is kept")
+{
+	relayed("firmware\n1..2\nok 1 - a\nvmrun: the cause\nvmrun: rax 0\n");
+	EXPECT_STR_EQ(relay.stray, "vmrun: the cause");
+}
+
 TEST("an endless line is cut, and its rest is no TAP")
 {
 	static char text[TAP_LINE_MAX + 32];

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# standalone.sh TEST...: writes each test as one file, build/standalone/TEST
+#
+# Such a file is a shell script with an archive behind it: the part of this tree that the test needs to
+# run, in its place, and the kernel of the nested host, if the test may run there. The machine it is
+# carried to needs QEMU (the file says how to get it), and makes its own snapshot in its own cache.
+# VMABI_KERNEL chooses the kernel.
+set -euo pipefail
+top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+# shellcheck source=scripts/hosts.sh
+source "$top/scripts/hosts.sh"
+kernel=${VMABI_KERNEL:-${all_kernels%% *}}
+common=(scripts/guest.sh scripts/hosts.sh scripts/tools.sh scripts/apt.sh
+	build/host/supervise/supervise build/host/vmrun/vmrun)
+nested=(host/nested/machine.sh host/nested/prepare.sh host/nested/run.sh host/nested/snapshot.sh
+	host/kernel/fetch.sh host/kernel/vmlinux.sh
+	build/host/nested/init/init build/host/nested/restore/restore)
+
+write_header() { # NAME
+	cat <<-END
+		#!/usr/bin/env bash
+		# The vmabi test $1, by itself: run it. What follows the script is an archive.
+		name=$1
+		export VMABI_KERNEL=\${VMABI_KERNEL:-$kernel}
+	END
+	cat <<-'END'
+		set -euo pipefail
+		work=$(mktemp -d) || exit 2
+		trap 'rm -rf "$work"' EXIT
+		end() {
+			trap '' INT TERM HUP
+			kill -TERM -- "-$child" 2>/dev/null
+			wait "$child" || true
+			exit "$1"
+		}
+		lines=$(sed '/^#ARCHIVE$/q' "$0" | wc -l)
+		tail -n "+$((lines + 1))" "$0" | tar -x -C "$work" || {
+			echo "$name: the archive in this file is damaged, or there is no space in $work" >&2
+			exit 2
+		}
+		"$work/scripts/tools.sh" install host || exit 2
+		set -m
+		"$work/build/tests/$name" &
+		child=$!
+		set +m
+		trap 'end 130' INT
+		trap 'end 143' TERM
+		trap 'end 129' HUP
+		status=0
+		wait "$child" || status=$?
+		exit "$status"
+		#ARCHIVE
+	END
+}
+
+# The value of one variable of a test's script.
+setting() { # NAME VARIABLE
+	sed -n "s/^$2=//p" "$top/build/tests/$1" | head -n 1
+}
+
+write_test() { # NAME
+	local elf arch
+	elf=$(setting "$1" elf) arch=$(setting "$1" arch)
+	write_header "$1"
+	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "build/tests/$1" "build/guests/$arch/$elf" \
+		"${bundle[@]}"
+}
+
+bundle=()
+if (($#)); then
+	"$top/host/nested/prepare.sh" "$kernel"
+	rm -rf "$top/build/standalone"
+	mkdir -p "$top/build/standalone"
+	folder=$cache/kernels/$kernel
+	mapfile -t files < <(cd "$folder" && find . -type f ! -name vmlinux | sort)
+	bundle=("${nested[@]}" --transform "s,^\./,kernels/$kernel/," -C "$folder" "${files[@]}")
+fi
+for test; do
+	file=$top/build/standalone/$test
+	write_test "$test" >"$file.new"
+	chmod +x "$file.new"
+	mv "$file.new" "$file"
+done
+echo "build/standalone: $# tests, $(du -sh "$top/build/standalone" | cut -f 1)"
