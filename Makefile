@@ -89,12 +89,20 @@ $(foreach program,$(PROGRAMS),$(eval $(call program_rules,$(program))))
 
 # --- what one asks for --------------------------------------------------------------------------
 
-.PHONY: all hosted-tests standalone check bench lint clean help
+# What make check runs beside the suite: the unit tests, and what goes wrong on purpose.
+CHECK_PROGRAMS := $(HOSTED_TESTS) build/host/tests/l1_program \
+	build/guests/x86_64/host/tests/guests/broken.elf
+
+build/host/tests/l1_program: build/hosted/host/tests/l1_program.o
+	@mkdir -p $(@D)
+	$(CC) -static $^ -o $@
+
+.PHONY: all check-programs standalone check bench lint clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)
 
-hosted-tests: $(HOSTED_TESTS)
+check-programs: $(CHECK_PROGRAMS)
 
 standalone: all
 	@scripts/standalone.sh $(TESTS)

@@ -92,6 +92,7 @@ check_combination
 [[ -z $junit ]] || junit=$(realpath -m -- "$junit")
 export VMABI_ON=$on VMABI_KERNEL=${kernel:-${all_kernels%% *}} VMABI_VMM=$vmm
 
+take_signals
 case $action in
 list-hosts) list_hosts ;;
 list)

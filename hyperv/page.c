@@ -300,8 +300,10 @@ TEST("a call can be made through the page, and through one it was moved to")
 	const uint8_t *first = installed_page();
 	const uint8_t *second = scribbled_page();
 
+	ASSERT_TRUE(has_code(first), "else it is not safe to call");
 	EXPECT_EQ(hv_page_call(first, HV_CONTROL_REFUSED, 0, 0), HV_STATUS_INVALID_HYPERCALL_INPUT);
 	hv_install_page(second);
+	ASSERT_TRUE(has_code(second), "else it is not safe to call");
 	EXPECT_EQ(hv_page_call(second, HV_CONTROL_REFUSED, 0, 0),
 		  HV_STATUS_INVALID_HYPERCALL_INPUT);
 }

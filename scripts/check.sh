@@ -34,8 +34,7 @@ say "tools"
 scripts/tools.sh install build run junit check
 [[ -e build/config.mk ]] || ./configure
 say "build"
-make -s -j "$(nproc)" all
-make -s -j "$(nproc)" hosted-tests
+make -s -j "$(nproc)" all check-programs
 say "unit tests"
 own_tests unit '' build/host/*/tests/*_test
 say "the suite, on the newest stock kernel"

@@ -5,7 +5,8 @@
 #
 #	tests	name, section, file, groups, arch, smp, mem, append, requires, host, timeout
 #		one record for each architecture of a section; the name is SECTION-ARCH
-#	known	section, tests, point, where, reason
+#	known	section, tests, point, where, reason; one record for each point of a section, whose key
+#		may stand there several times
 #
 # Everything that is wrong is said, one line each, with file and line, and the status is 1.
 # The keys are documented at the head of the two files.
@@ -82,8 +83,9 @@ function end_section(   i, n, list, arch) {
 		if (!(list[i] in value))
 			complain(section_line, "section [" section "] has no key '" list[i] "'")
 	if (kind == "known") {
-		out[++records] = section sep value["tests"] sep value["point"] sep value["where"] \
-			sep value["reason"]
+		for (i = 1; i <= points; i++)
+			out[++records] = section sep value["tests"] sep point[i] sep \
+				value["where"] sep value["reason"]
 	} else {
 		n = split(field("arch", "x86_64 i386"), arch, " ")
 		for (i = 1; i <= n; i++)
@@ -102,6 +104,7 @@ function end_section(   i, n, list, arch) {
 /^[ \t]*\[/ {
 	end_section()
 	split("", value)
+	points = 0
 	section = $0
 	gsub(/^[ \t]*\[|\][ \t]*$/, "", section)
 	section_line = FNR
@@ -124,7 +127,7 @@ function end_section(   i, n, list, arch) {
 		complain(FNR, "key '" key "' stands before the first section")
 	else if (!(key in known_key))
 		complain(FNR, "unknown key '" key "' (there are: " keys ")")
-	else if (key in value)
+	else if (key in value && key != "point")
 		complain(FNR, "key '" key "' is in section [" section "] twice")
 	else if (key in words)
 		check_words(key, text)
@@ -135,6 +138,8 @@ function end_section(   i, n, list, arch) {
 	else if (text == "" && among(key, needed))
 		complain(FNR, "key '" key "' has no value")
 	value[key] = text
+	if (key == "point")
+		point[++points] = text
 	next
 }
 

@@ -6,9 +6,9 @@
 #	tools.sh check GROUP...		names what is missing and the one command that installs it
 #	tools.sh install GROUP...	installs what is missing, as root or by sudo
 #
-# Groups: build (guests and host programs), run (running them), lint, junit,
-# check (make check). CC, QEMU and I386 (yes or
-# no) in the environment are honoured, so that configure and its result are asked the same question.
+# Groups: build (guests and host programs), run (the suite), host (a single test), lint, junit, check
+# (make check). CC, QEMU and I386 (yes or no) in the environment are honoured, so that configure and
+# its result are asked the same question.
 # Status: 0 nothing is missing (any more), 1 something is.
 set -eu
 
@@ -68,12 +68,15 @@ needs_of() {
 		;;
 	run)
 		need perl "prove, which runs the tests" has prove
+		need xz-utils "xz, which unpacks kernel modules" has xz
+		needs_of host
+		;;
+	host)
 		if has "$QEMU"; then
 			need qemu-system-x86 "QEMU $qemu_minimum or newer ($QEMU is $(qemu_version))" qemu_serves
 		else
 			need qemu-system-x86 "QEMU, $QEMU" has "$QEMU"
 		fi
-		need xz-utils "xz, which unpacks kernel modules" has xz
 		need zstd "zstd, which unpacks kernels" has zstd
 		need cpio "cpio, which packs the initramfs" has cpio
 		need util-linux "flock and setpriv" has setpriv
@@ -91,7 +94,7 @@ needs_of() {
 		need bats "bats, which runs the tests of the scripts" has bats
 		;;
 	*)
-		echo "tools.sh: there is no group '$1' (there are: build run lint junit check)" >&2
+		echo "tools.sh: there is no group '$1' (there are: build run host lint junit check)" >&2
 		exit 2
 		;;
 	esac

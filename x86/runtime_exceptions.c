@@ -17,12 +17,15 @@
  * 7.15 "Exception and Interrupt Reference"; AMD APM volume 2, chapter 8. #PF has a test of its own,
  * runtime_paging.c; what is raised at CPL 3 is in runtime_user.c.
  *
- * QEMU's TCG raises no #XM: that point is skipped where the CPU lets the operation pass.
+ * QEMU's TCG raises no #XM, and reads any MSR: these points are skipped where the CPU lets them pass. For
+ * a gate of the 64-bit IDT it gives the error code vector * 16 + 2 (target/i386/tcg/seg_helper.c,
+ * do_interrupt64), which is listed in knownbugs.cfg.
  */
 #include <test/test.h>
 #include <x86/apic.h>
 #include <x86/cpuid.h>
 #include <x86/descriptors.h>
+#include <x86/instructions.h>
 #include <x86/interrupt.h>
 #include <x86/msr.h>
 #include <x86/paging.h>
@@ -35,61 +38,58 @@
 #define SELECTOR_A  FREE_SELECTOR
 #define SELECTOR_B  (FREE_SELECTOR + 16)
 
+/* Intel SDM volume 1, sections 8.1.5 and 10.2.3: all exceptions masked, and the bit of one. */
+#define X87_DEFAULT	  0x37f
+#define X87_ZERO_DIVIDE	  0x004
+#define MXCSR_DEFAULT	  0x1f80
+#define MXCSR_ZERO_DIVIDE 0x0200
+
+/* IA32_PKRS; its upper half is reserved, and without supervisor protection keys it does not exist. */
+#define MSR_IA32_PKRS 0x6e1
+#define PKRS_RESERVED (1ull << 32)
+
 static const uint8_t bytes_ud2[] = { 0x0f, 0x0b };
 
 static void divide_by_zero(void)
 {
-	uint32_t low = 1, high = 0;
-
-	asm volatile("divl %2" : "+a"(low), "+d"(high) : "r"(0));
+	divl(0, 1, 0);
 }
 
 static void divide_overflow(void)
 {
-	uint32_t low = 0, high = 1;
-
-	asm volatile("divl %2" : "+a"(low), "+d"(high) : "r"(1));
+	divl(1, 0, 1);
 }
 
-static void int3(void)
+static void breakpoint(void)
 {
-	asm volatile("int3");
+	int3();
 }
 
 static void overflow(void)
 {
 #ifdef __x86_64__
-	asm volatile("int $4"); /* there is no INTO */
+	int_n(OF); /* there is no INTO */
 #else
-	asm volatile("movb $0x7f, %%al\n"
-		     "addb $1, %%al\n"
-		     "into" ::
-			     : "eax", "cc");
+	into();
 #endif
 }
 
-static void ud2(void)
+static void undefined(void)
 {
-	asm volatile("ud2");
+	ud2();
 }
 
 static void x87_with_task_switched(void)
 {
 	write_cr0(read_cr0() | CR0_TS);
-	asm volatile("fnop");
+	fnop();
 }
 
-/* 1 / 0 with the exception for that unmasked; it is raised by the next x87 instruction that waits. */
-static void x87_divide_by_zero(void)
+static void x87_division(void)
 {
-	uint16_t control = 0x37f & ~4;
-
-	asm volatile("fninit\n"
-		     "fldcw %0\n"
-		     "fld1\n"
-		     "fldz\n"
-		     "fdivrp\n"
-		     "fwait" ::"m"(control));
+	fninit();
+	fldcw(X87_DEFAULT & ~X87_ZERO_DIVIDE);
+	x87_divide_by_zero();
 }
 
 static void load_missing_selector(void)
@@ -107,15 +107,9 @@ static void load_data_as_tss(void)
 	load_tr(KERNEL_DS);
 }
 
-static void reserved_cr4_bit(void)
-{
-	write_cr4(read_cr4() | 1ul << 31);
-}
-
-/* Reserved in IA32_PKRS, and without protection keys for supervisor pages there is no such MSR. */
 static void reserved_msr_bit(void)
 {
-	wrmsr(0x6e1, 1ull << 32);
+	wrmsr(MSR_IA32_PKRS, PKRS_RESERVED);
 }
 
 static const struct {
@@ -126,15 +120,14 @@ static const struct {
 } cases[] = {
 	{ "division by zero", divide_by_zero, DE, 0 },
 	{ "a quotient of 33 bits", divide_overflow, DE, 0 },
-	{ "INT3", int3, BP, 0 },
+	{ "INT3", breakpoint, BP, 0 },
 	{ "overflow", overflow, OF, 0 },
-	{ "UD2", ud2, UD, 0 },
+	{ "UD2", undefined, UD, 0 },
 	{ "an x87 instruction with CR0.TS", x87_with_task_switched, NM, 0 },
-	{ "x87 division by zero", x87_divide_by_zero, MF, 0 },
+	{ "x87 division by zero", x87_division, MF, 0 },
 	{ "a selector past the GDT's end", load_missing_selector, GP, NO_SELECTOR },
 	{ "a code segment in SS", load_code_as_stack, GP, KERNEL_CS },
 	{ "LTR of a data segment", load_data_as_tss, GP, KERNEL_DS },
-	{ "a reserved bit of CR4", reserved_cr4_bit, GP, 0 },
 	{ "a reserved bit of an MSR", reserved_msr_bit, GP, 0 },
 };
 
@@ -146,7 +139,7 @@ TEST("each exception arrives with its vector and error code")
 		EXPECT_FAULT_EQ(fault, cases[i].vector, cases[i].error_code, "%s", cases[i].name);
 		write_cr0(read_cr0() & ~CR0_TS);
 	}
-	asm volatile("fninit");
+	fninit();
 }
 
 TEST("a fault's ip is that of the instruction")
@@ -170,8 +163,8 @@ TEST("BOUND outside of its bounds raises BR")
 {
 	static const int32_t bounds[2] = { 3, 5 };
 
-	EXPECT_NO_FAULT(asm volatile("bound %0, %1" ::"r"(5), "m"(bounds)));
-	EXPECT_FAULT(BR, 0, asm volatile("bound %0, %1" ::"r"(6), "m"(bounds)));
+	EXPECT_NO_FAULT(bound(5, bounds));
+	EXPECT_FAULT(BR, 0, bound(6, bounds));
 }
 #endif
 
@@ -180,7 +173,7 @@ TEST("a single step raises DB behind the next instruction, with DR6.BS")
 	struct x86_fault fault;
 
 	write_dr6(DR6_DEFAULT);
-	fault = FAULT_OF(write_flags(read_flags() | FLAGS_TF); asm volatile("nop"));
+	fault = FAULT_OF(write_flags(read_flags() | FLAGS_TF); nop());
 	EXPECT_FAULT_EQ(fault, DB, 0);
 	EXPECT_EQ(read_dr6() & DR6_BS, DR6_BS);
 	EXPECT_EQ(read_flags() & FLAGS_TF, 0);
@@ -219,11 +212,11 @@ TEST("a TSS that is too short raises TS")
 	gdt_write(selector + 8, tss >> 32);
 	load_tr(selector);
 	idt_set_ist(UD, IST_FREE);
-	EXPECT_FAULT(TS, selector, asm volatile("int $6"));
+	EXPECT_FAULT(TS, selector, int_n(UD));
 	idt_set_ist(UD, IST_NONE);
 	load_cpu_tss();
 #else
-	EXPECT_FAULT(TS, selector, asm volatile("ljmp %0, $0" ::"i"(selector)));
+	EXPECT_FAULT(TS, selector, jump_to_task(SELECTOR_B));
 #endif
 	gdt_write(selector, 0);
 	gdt_write(selector + 8, 0);
@@ -232,9 +225,9 @@ TEST("a TSS that is too short raises TS")
 TEST("a gate that is not present raises NP with the gate's number")
 {
 	idt_set_present(0x40, false);
-	EXPECT_FAULT(NP, SELECTOR_IDT_ERROR(0x40), asm volatile("int $0x40"));
+	EXPECT_FAULT(NP, SELECTOR_IDT_ERROR(0x40), int_n(0x40));
 	idt_set_present(0x40, true);
-	EXPECT_FAULT(0x40, 0, asm volatile("int $0x40"));
+	EXPECT_FAULT(0x40, 0, int_n(0x40));
 }
 
 /*
@@ -264,24 +257,11 @@ TEST("all other vectors arrive as themselves")
 	page_free(code);
 }
 
-/* The stack has no memory behind it: pushing the frame of the #PF raises another one. */
-static void push_to_nowhere(void)
-{
-#ifdef __x86_64__
-	asm volatile("mov %0, %%rsp\n"
-		     "push %%rax" ::"r"(VA_FREE + PAGE_SIZE)
-		     : "memory");
-#else
-	asm volatile("mov %0, %%esp\n"
-		     "push %%eax" ::"r"(VA_FREE + PAGE_SIZE)
-		     : "memory");
-#endif
-}
-
+/* Pushing the frame of the #PF on such a stack raises another #PF. */
 TEST("a stack without memory raises DF, on a stack that works, and more than once")
 {
 	for (unsigned int i = 0; i < 3; i++)
-		EXPECT_FAULT(DF, 0, push_to_nowhere());
+		EXPECT_FAULT(DF, 0, push_on(VA_FREE + PAGE_SIZE));
 }
 
 TEST("an NMI sent to oneself arrives, and NMIs are unblocked afterwards")
@@ -296,16 +276,14 @@ TEST("an NMI sent to oneself arrives, and NMIs are unblocked afterwards")
 
 TEST("SSE division by zero raises XM where it is unmasked")
 {
-	const uint32_t unmasked = 0x1f80 & ~0x200u;
 	struct x86_fault fault;
 
-	if (!(cpuid(1, 0).edx & 1u << 25))
+	if (!(cpuid(1, 0).edx & CPUID_1_EDX_SSE))
 		SKIP("this CPU has no SSE");
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
-	fault = FAULT_OF(asm volatile("ldmxcsr %0\n"
-				      "xorps %%xmm1, %%xmm1\n"
-				      "divss %%xmm1, %%xmm0" ::"m"(unmasked)));
-	asm volatile("ldmxcsr %0" ::"m"((uint32_t){ 0x1f80 }));
+	ldmxcsr(MXCSR_DEFAULT & ~MXCSR_ZERO_DIVIDE);
+	fault = FAULT_OF(sse_divide_by_zero());
+	ldmxcsr(MXCSR_DEFAULT);
 	write_cr4(read_cr4() & ~(CR4_OSFXSR | CR4_OSXMMEXCPT));
 	if (fault.vector == NO_FAULT)
 		SKIP("this CPU raises no SSE exceptions (QEMU TCG)");
@@ -355,8 +333,8 @@ TEST("a statement that raises nothing runs to its end")
 
 TEST("a faulting WRMSR is reported by wrmsr_safe and raised by wrmsr")
 {
-	EXPECT_FALSE(wrmsr_safe(0x6e1, 1ull << 32));
-	EXPECT_FAULT(GP, 0, wrmsr(0x6e1, 1ull << 32));
+	EXPECT_FALSE(wrmsr_safe(MSR_IA32_PKRS, PKRS_RESERVED));
+	EXPECT_FAULT(GP, 0, wrmsr(MSR_IA32_PKRS, PKRS_RESERVED));
 	EXPECT_TRUE(wrmsr_safe(MSR_IA32_PAT, rdmsr(MSR_IA32_PAT)));
 }
 

@@ -35,7 +35,7 @@ die() {
 # One line of what a step said: the cause.
 cause() { # LOG
 	if grep -qE "No space left|enough free space|Disk quota" "$1"; then
-		echo "there is no space in $kernels (400 MB are needed); make room, or point" \
+		echo "there is no space in $kernels (200 MB are needed); make room, or point" \
 			"XDG_CACHE_HOME at a place that has it"
 	else
 		{ grep -m 1 '^E: ' "$1" || tail -n 1 "$1"; } | sed 's/^E: //'

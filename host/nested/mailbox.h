@@ -25,8 +25,8 @@
 #define MAILBOX_NAME	  64
 #define MAILBOX_ARGUMENTS 64
 
-#define L1_PORT_CONSOLE 0xe9
-#define L1_PORT_EXIT	0xf4
+#define L1_PORT_CONSOLE	  0xe9
+#define L1_PORT_EXIT	  0xf4
 
 /* Above what a command may end with: it ran, or was to run, and no result of it is to be had. */
 #define MAILBOX_FAILED 127
@@ -35,7 +35,8 @@
 #define L1_READY "l1-ready"
 
 struct mailbox_file {
-	char name[MAILBOX_NAME]; /* without a slash; it is created in L1's root folder, executable */
+	char name
+		[MAILBOX_NAME]; /* without a slash; it is created in L1's root folder, executable */
 	uint64_t offset;
 	uint64_t size;
 };

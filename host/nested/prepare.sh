@@ -37,5 +37,7 @@ probe() { # KERNEL SNAPSHOT
 }
 kernel=$("$top/host/kernel/fetch.sh" "$1")
 snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
-ln -sfn "$snapshot" "$nested/$1"
+# Another run may use the link at this moment.
+ln -sfn "$snapshot" "$nested/.$1.$$"
+mv -T "$nested/.$1.$$" "$nested/$1"
 probe "$1" "$snapshot"

@@ -42,25 +42,28 @@ checksums() { # FOLDER
 	(cd "$1" && cksum machine state ram)
 }
 
+# Chained by &&, because `set -e` does nothing in a function whose failure is looked at.
 pack_initrd() { # FOLDER
-	local root=$1/root module
-	mkdir -p "$root"/{dev,proc,sys,modules}
-	cp "$init" "$root/init"
-	cp "$kernel/modules" "$root/modules/order"
-	while read -r module; do
-		cp "$kernel/$module" "$root/modules/"
-	done <"$kernel/modules"
-	(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd"
-	rm -r "$root"
+	local root=$1/root
+	mkdir -p "$root"/{dev,proc,sys,modules} &&
+		cp "$init" "$root/init" &&
+		cp "$kernel/modules" "$root/modules/order" &&
+		(cd "$kernel" && xargs cp -t "$root/modules" <modules) &&
+		(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd" &&
+		rm -r "$root"
 }
 
-# QEMU would be killed by a write to a mapped file that finds no room, so that is tried out before. The
-# files have holes, and stay smaller.
+# QEMU would be killed by a write to a mapped file that finds no room, so that is tried out before,
+# where the file system can tell. The files have holes, and stay smaller.
 make_room() { # FOLDER
-	fallocate --posix -l "${memory}M" "$1/ram"
-	rm "$1/ram"
-	truncate -s "${memory}M" "$1/ram"
-	truncate -s 32M "$1/mailbox"
+	local said
+	said=$(fallocate -l "${memory}M" "$1/ram" 2>&1) || [[ $said == *"not supported"* ]] || {
+		echo "$said"
+		return 1
+	}
+	rm -f "$1/ram" &&
+		truncate -s "${memory}M" "$1/ram" &&
+		truncate -s 32M "$1/mailbox"
 }
 
 # QEMU starts in the folder, does not outlive this script, and speaks QMP over the coprocess.
@@ -78,6 +81,7 @@ start_qemu() { # FOLDER
 # Why L1 is not ready: what QEMU, its init and its kernel said last.
 boot_failure() { # FOLDER WHAT
 	say "L1 does not come up on $(cat "$kernel/version"): $2; it said last:"
+	grep -s -h "Kernel panic" "$1/console" | tr -d '\r' | sed 's/^/  /' >&2 || true
 	tail -q -n 12 "$1"/{errors,output,console} 2>/dev/null | tr -d '\r' | sed 's/^/  /' >&2
 	exit 1
 }
@@ -120,9 +124,9 @@ save_machine() { # FOLDER
 
 make_snapshot() {
 	work=$(mktemp -d "$snapshots/.new.XXXXXX" 2>&1) || no_room "$work"
-	local room
-	room=$(make_room "$work" 2>&1) || no_room "$room"
-	room=$(pack_initrd "$work" 2>&1) || no_room "$room"
+	local said
+	said=$(make_room "$work" 2>&1) || no_room "$said"
+	said=$(pack_initrd "$work" 2>&1) || no_room "$said"
 	say "booting L1 on $(cat "$kernel/version") for a snapshot (once)"
 	start_qemu "$work"
 	wait_until_ready "$work"
@@ -176,8 +180,11 @@ if ! intact "$snapshot"; then
 	}
 	if ! intact "$snapshot"; then
 		[[ ! -e $snapshot ]] || say "the snapshot $snapshot is damaged; it is made again"
-		rm -rf "$snapshots"/.new.* # of one that was killed
+		# What one that was killed has left, and what nobody has used for two weeks.
+		find "$snapshots" -mindepth 1 -maxdepth 1 -type d \
+			\( -name '.new.*' -o -mtime +14 \) -exec rm -rf {} +
 		make_snapshot
 	fi
 fi
+touch "$snapshot" # it is in use
 echo "$snapshot"

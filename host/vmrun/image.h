@@ -38,6 +38,7 @@ __attribute__((format(printf, 2, 3))) static inline bool refuse(struct message *
 	va_list arguments;
 
 	va_start(arguments, format);
+	/* cppcheck-suppress ctuuninitvar ; it is written here, not read */
 	vsnprintf(why->text, sizeof(why->text), format, arguments);
 	va_end(arguments);
 	return false;

@@ -168,6 +168,8 @@ static void parse_flags(const char **at, struct conversion *c)
 
 static void parse_size(const char **at, struct conversion *c)
 {
+	bool is_long = false;
+
 	c->bytes = sizeof(int);
 	for (;; (*at)++) {
 		switch (**at) {
@@ -175,7 +177,8 @@ static void parse_size(const char **at, struct conversion *c)
 			c->bytes /= 2;
 			break;
 		case 'l':
-			c->bytes = c->bytes == sizeof(int) ? sizeof(long) : sizeof(long long);
+			c->bytes = is_long ? sizeof(long long) : sizeof(long);
+			is_long = true;
 			break;
 		case 'z':
 		case 't':

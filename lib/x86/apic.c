@@ -8,15 +8,16 @@
 #include <x86/time.h>
 
 /* Intel SDM volume 3, section 12.12.1.2: register offset / 16 is the MSR's index. */
-#define X2APIC_MSR(reg) (MSR_X2APIC_FIRST + ((reg) >> 4))
+#define X2APIC_MSR(reg)	     (MSR_X2APIC_FIRST + ((reg) >> 4))
 
-#define XAPIC_ID_SHIFT	24
-#define DIVIDE_BY_1	0xb
-#define WORD_BITS	32
-#define WORD_STRIDE	0x10
-#define ICR_WAIT_MS	1000
-#define CALIBRATION_US	5000
-#define COUNT_MAX	0xffffffffu
+#define XAPIC_ID_SHIFT	     24
+#define DIVIDE_BY_1	     0xb
+#define WORD_BITS	     32
+#define WORD_STRIDE	     0x10
+#define ICR_WAIT_MS	     1000
+#define CALIBRATION_US	     20000
+#define CALIBRATION_READINGS 5
+#define COUNT_MAX	     0xffffffffu
 
 static uint64_t known_timer_khz;
 
@@ -179,20 +180,41 @@ void apic_timer_stop(void)
 	apic_write(APIC_TIMER_INITIAL, 0);
 }
 
+/* The timer's count, and the TSC at that time: the best of some readings, each of which may be slow. */
+struct reading {
+	uint64_t count, time;
+};
+
+static struct reading read_timer(void)
+{
+	uint64_t shortest = UINT64_MAX;
+	struct reading best = { 0 };
+
+	for (unsigned int i = 0; i < CALIBRATION_READINGS; i++) {
+		uint64_t before = rdtsc();
+		uint32_t timer = apic_read(APIC_TIMER_CURRENT);
+		uint64_t duration = rdtsc() - before;
+
+		if (duration < shortest) {
+			shortest = duration;
+			best = (struct reading){ .count = timer, .time = before + duration / 2 };
+		}
+	}
+	return best;
+}
+
 uint64_t apic_timer_khz(void)
 {
-	uint64_t start, ticks;
+	struct reading first, last;
 
 	if (known_timer_khz)
 		return known_timer_khz;
-	tsc_khz();
 	apic_timer_start(LVT_TIMER_ONE_SHOT | LVT_MASKED, VECTOR_SPURIOUS, COUNT_MAX);
-	start = rdtsc();
-	ticks = apic_read(APIC_TIMER_CURRENT);
+	first = read_timer();
 	delay_us(CALIBRATION_US);
-	ticks -= apic_read(APIC_TIMER_CURRENT);
-	known_timer_khz = ticks * tsc_khz() / (rdtsc() - start);
+	last = read_timer();
 	apic_timer_stop();
+	known_timer_khz = (first.count - last.count) * tsc_khz() / (last.time - first.time);
 	return known_timer_khz;
 }
 

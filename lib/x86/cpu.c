@@ -5,6 +5,7 @@
 #include <x86/boot.h>
 #include <x86/exception.h>
 #include <x86/idt.h>
+#include <x86/paging.h>
 #include <x86/registers.h>
 
 _Static_assert(BOOT_CR0 == (CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG),
@@ -63,6 +64,50 @@ static void fill_gdt(struct cpu *cpu)
 		descriptor(tss, sizeof(cpu->tss) - 1, SEGMENT_PRESENT | SEGMENT_TSS);
 }
 
+/*
+ * QEMU's TCG sets the A bit of a PDPTE that it uses, in PAE paging, where it is reserved (Intel SDM volume
+ * 3, section 5.4.1). KVM on such a CPU then refuses to load these entries, by #GP: when CR4 or the paging
+ * bits of CR0 change, in a task switch, and at the start of another CPU. So each CPU has its own four
+ * PDPTEs, the task of #DF has its own, too, and who makes the CPU load some clears the bit before.
+ */
+#ifndef __x86_64__
+void pdptes_clean(uint64_t pdptes[4])
+{
+	for (unsigned int i = 0; i < 4; i++)
+		pdptes[i] &= ~PTE_A;
+}
+
+void paging_clean(void)
+{
+	pdptes_clean((uint64_t *)(read_cr3() & ~31ul));
+}
+
+static void own_page_table(struct cpu *cpu)
+{
+	pdptes_clean(boot_page_table);
+	memcpy(cpu->page_table, boot_page_table, sizeof(cpu->page_table));
+	memcpy(cpu->df_page_table, boot_page_table, sizeof(cpu->df_page_table));
+	write_cr3((uintptr_t)cpu->page_table);
+	/* The next CPU to start begins with this one. */
+	pdptes_clean(boot_page_table);
+}
+#else
+static void own_page_table(struct cpu *cpu)
+{
+	(void)cpu; /* all have boot_page_table */
+}
+#endif
+
+static uintptr_t page_table_of(const struct cpu *cpu)
+{
+#ifdef __x86_64__
+	(void)cpu;
+	return (uintptr_t)boot_page_table;
+#else
+	return (uintptr_t)cpu->page_table;
+#endif
+}
+
 #ifdef __x86_64__
 static void fill_tss(struct cpu *cpu)
 {
@@ -76,15 +121,19 @@ static void fill_tss(struct cpu *cpu)
 #else
 static void fill_tss(struct cpu *cpu)
 {
-	uint32_t page_table = (uintptr_t)boot_page_table;
-
 	cpu->tss.stack[0].sp = cpu_stack(cpu, CPU_STACK);
 	cpu->tss.stack[0].ss = KERNEL_DS;
-	cpu->tss.cr3 = page_table; /* loaded on the way back from the task of #DF */
+	cpu->tss.cr3 = page_table_of(cpu); /* loaded on the way back from the task of #DF */
 	cpu->tss.io_map = sizeof(cpu->tss);
 
+	/*
+	 * In a nested VM on TCG a page that L1 has yet to provide must not be met in the middle of the
+	 * switch to the task of #DF: L1 then injects the first fault again, after the switch.
+	 */
+	*(volatile uint32_t *)(cpu_stack(cpu, CPU_DF_STACK) - sizeof(uint32_t)) = 0;
+
 	cpu->df_tss = (struct x86_tss){
-		.cr3 = page_table,
+		.cr3 = (uintptr_t)cpu->df_page_table,
 		.ip = (uintptr_t)double_fault_task,
 		.flags = FLAGS_ONE,
 		.sp = cpu_stack(cpu, CPU_DF_STACK),
@@ -117,6 +166,7 @@ struct cpu *cpu_init(unsigned int number)
 	memset(cpu, 0, sizeof(*cpu));
 	cpu->self = cpu;
 	cpu->number = number;
+	own_page_table(cpu);
 	fill_gdt(cpu);
 	fill_tss(cpu);
 	load_tables(cpu);
@@ -129,7 +179,8 @@ void cpu_restore(void)
 
 	write_cr0(BOOT_CR0);
 	write_cr4(BOOT_CR4);
-	write_cr3((uintptr_t)boot_page_table);
+	write_cr3(page_table_of(cpu));
+	own_page_table(cpu);
 	write_dr7(DR7_DEFAULT);
 	memset(cpu->gdt, 0, sizeof(cpu->gdt));
 	fill_gdt(cpu); /* with a TSS that is not busy */

@@ -23,6 +23,14 @@
 /* What an AP does; written by it and by the CPU that gives it work. */
 enum cpu_state { CPU_ABSENT, CPU_IDLE, CPU_BUSY, CPU_DONE, CPU_LOST };
 
+/* Where an exception of one CPU ends up: they nest. */
+struct fault_catch {
+	struct jump jump;
+	struct fault_catch *outer;
+	struct x86_fault fault;
+	bool user; /* user_call()'s: catches what is raised at CPL 3, and only that */
+};
+
 struct cpu {
 	struct cpu *self; /* tells a block from any other memory */
 	unsigned int number;
@@ -51,6 +59,9 @@ struct cpu {
 	struct x86_tss tss __attribute__((aligned(16)));
 #ifndef __x86_64__
 	struct x86_tss df_tss __attribute__((aligned(16)));
+	/* The PDPTEs of this CPU, and of the task that handles its #DF: see cpu.c. */
+	uint64_t page_table[4] __attribute__((aligned(32)));
+	uint64_t df_page_table[4] __attribute__((aligned(32)));
 #endif
 };
 
@@ -90,8 +101,23 @@ void irq_handlers_reset(void);
 /* Starts the APIC of this CPU and installs its internal handlers; apic.h's functions call it. */
 void apic_init(void);
 
+#ifndef __x86_64__
+/* Clears what TCG sets in PDPTEs: see cpu.c. */
+void pdptes_clean(uint64_t pdptes[4]);
+
+/* Back in the main task, after its #DF was caught. */
+void double_fault_done(void);
+#endif
+
+/* Begins and ends the time in which "catch" is the innermost one of this CPU. */
+void fault_catch(struct fault_catch *catch);
+void fault_release(struct fault_catch *catch);
+
 /* Goes on at "jump" when the handler of the exception returns. */
 void frame_unwind(struct x86_frame *frame, const struct jump *jump);
+
+/* Where all exceptions and interrupts arrive: exception_entry.S. */
+void exception_dispatch(struct x86_frame *frame);
 
 /* Reports an exception that nobody expects, ends the point, or else the guest. */
 void exception_unexpected(struct x86_frame *frame);

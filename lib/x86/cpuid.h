@@ -36,6 +36,7 @@ bool cpuid_hypervisor(const char signature[12], uint32_t *base);
 /* Leaf 1. */
 #define CPUID_1_ECX_X2APIC	 (1u << 21)
 #define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
+#define CPUID_1_EDX_SSE		 (1u << 25)
 #define CPUID_1_ECX_HYPERVISOR	 (1u << 31)
 
 /* Leaf 7, subleaf 0. */

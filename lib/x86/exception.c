@@ -18,8 +18,6 @@ extern const struct fixup __fixups_start[], __fixups_end[];
 static irq_function *handlers[VECTOR_COUNT];
 static bool handlers_in_use;
 
-void exception_dispatch(struct x86_frame *frame);
-
 void irq_handler(unsigned int vector, irq_function *function)
 {
 	REQUIRE(vector == NMI || (vector >= VECTOR_IRQ_FIRST && vector < VECTOR_COUNT));
@@ -80,6 +78,21 @@ void fault_catch(struct fault_catch *catch)
 void fault_release(struct fault_catch *catch)
 {
 	this_cpu()->catch = catch->outer;
+#ifndef __x86_64__
+	if (catch->fault.vector == DF)
+		double_fault_done();
+#endif
+}
+
+struct x86_fault fault_of(void (*statement)(void))
+{
+	struct fault_catch catch;
+
+	fault_catch(&catch);
+	if (!jump_save(&catch.jump))
+		statement();
+	fault_release(&catch);
+	return catch.fault;
 }
 
 /*
@@ -123,48 +136,3 @@ void exception_dispatch(struct x86_frame *frame)
 			exception_unexpected(frame);
 	}
 }
-
-#ifndef __x86_64__
-void double_fault_dispatch(uint32_t error_code);
-
-/* The main TSS, as a frame and back. */
-void double_fault_dispatch(uint32_t error_code)
-{
-	struct x86_tss *tss = &this_cpu()->tss;
-	struct x86_frame frame = {
-		.gs = tss->gs,
-		.fs = tss->fs,
-		.es = tss->es,
-		.ds = tss->ds,
-		.di = tss->di,
-		.si = tss->si,
-		.bp = tss->bp,
-		.bx = tss->bx,
-		.dx = tss->dx,
-		.cx = tss->cx,
-		.ax = tss->ax,
-		.vector = DF,
-		.error_code = error_code,
-		.ip = tss->ip,
-		.cs = tss->cs,
-		.flags = tss->flags,
-		.sp = tss->sp,
-		.ss = tss->ss,
-	};
-
-	/* The task switch has set CR0.TS. */
-	asm volatile("clts");
-	exception_dispatch(&frame);
-	tss->ip = frame.ip;
-	tss->cs = frame.cs;
-	tss->ss = KERNEL_DS;
-	tss->ds = frame.ds;
-	tss->es = frame.es;
-	tss->fs = frame.fs;
-	tss->gs = frame.gs;
-	tss->flags = frame.flags;
-	tss->ax = frame.ax;
-	/* A stack that jump_restore() may leave from, wherever the broken one was. */
-	tss->sp = cpu_stack(this_cpu(), CPU_FREE_STACK);
-}
-#endif

@@ -7,10 +7,9 @@
  *	EXPECT_NO_FAULT(wrmsr(MSR, 0));
  *	EXPECT_FAULT_EQ(fault, PF, PF_PRESENT, "case %u", i);	the same for one caught before
  *
- * A caught exception ends the statement: what it had done before stays done, what comes after it
- * in the statement does not happen, and variables of the function that the statement itself
- * changes are not reliable afterwards unless they are volatile. The statement must not leave by
- * return, break or goto. It may be nested, and may be used on every CPU, at CPL 0 only.
+ * A caught exception ends the statement: what it had done before stays done, and what comes after it
+ * in the statement does not happen. The statement may use and change the variables around it, and
+ * must not leave by break or goto. It may be nested, and used on every CPU, at CPL 0 only.
  *
  * Everything that arrives at this CPU without a handler of its own is caught: exceptions, NMI, and
  * interrupts at vectors for which there is no irq_handler().
@@ -21,7 +20,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <libc/jump.h>
 #include <test/test.h>
 #include <x86/vectors.h>
 
@@ -50,16 +48,8 @@ struct x86_fault {
 
 #define SELECTOR_IDT_ERROR(vector) (((uint32_t)(vector) << 3) | SELECTOR_IDT)
 
-/* One place that catches; they nest, on each CPU by itself. Use the macros. */
-struct fault_catch {
-	struct jump jump;
-	struct fault_catch *outer;
-	struct x86_fault fault;
-	bool user; /* user_call()'s: catches what is raised at CPL 3 */
-};
-
-void fault_catch(struct fault_catch *catch);
-void fault_release(struct fault_catch *catch);
+/* The function behind FAULT_OF(). */
+struct x86_fault fault_of(void (*statement)(void));
 
 /*
  * Notes a failure unless fault has this vector and error code. NO_FAULT as vector expects none.
@@ -74,22 +64,16 @@ __attribute__((format(printf, 5, 6))) bool fault_compare(const struct test_site 
 const char *fault_name(unsigned int vector);
 
 /*
- * jump_save() returns twice, which makes gcc warn of every variable around it that is changed in
- * a loop. Such a variable keeps its value unless the caught statement itself changes it: see above.
+ * The statement becomes a nested function, a GNU extension: so the compiler knows that it may end
+ * anywhere, and keeps the variables that it shares with the function around it in memory.
  */
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wclobbered"
-#endif
-
-#define FAULT_OF(...)                                     \
-	({                                                \
-		struct fault_catch fault_catch_here;      \
-		fault_catch(&fault_catch_here);           \
-		if (!jump_save(&fault_catch_here.jump)) { \
-			__VA_ARGS__;                      \
-		}                                         \
-		fault_release(&fault_catch_here);         \
-		fault_catch_here.fault;                   \
+#define FAULT_OF(...)                       \
+	({                                  \
+		void fault_statement_(void) \
+		{                           \
+			__VA_ARGS__;        \
+		}                           \
+		fault_of(fault_statement_); \
 	})
 
 #define EXPECT_FAULT(vector, error_code, ...)                                                   \

@@ -41,7 +41,8 @@ static bool is_leaf(uint64_t entry, unsigned int level)
 
 static uint64_t *top_table(void)
 {
-	return table_of(read_cr3() & ~(uint64_t)(PAGE_SIZE - 1));
+	/* Its low bits are flags; in PAE paging the table is aligned to 32 bytes only. */
+	return (uint64_t *)(read_cr3() & ~(TOP_LEVEL == LEVEL_1G ? 0x1ful : 0xffful));
 }
 
 uint64_t *pte_at(uintptr_t va, unsigned int level)

@@ -3,7 +3,8 @@
  * Page tables, entry by entry
  *
  * The runtime's own tables are 4-level paging in 64-bit guests and PAE paging in 32-bit ones: in
- * both an entry has 64 bits. All CPUs share one set of tables. Nothing here flushes the TLB of
+ * both an entry has 64 bits. All CPUs share one set of tables, but for the four PDPTEs of PAE, which each
+ * CPU has for itself. Nothing here flushes the TLB of
  * other CPUs: use on_cpu().
  *
  * Levels count from the leaf: 1 is the 4 KiB entry, 2 the 2 MiB one, 3 the 1 GiB one (or the

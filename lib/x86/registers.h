@@ -54,28 +54,48 @@
 #define DR6_DEFAULT    0xffff0ff0ul
 #define DR7_DEFAULT    0x400ul
 
-#define X86_READ_WRITE(name)                                                 \
+/* In 32-bit guests: makes the PDPTEs fit to be loaded again. See cpu.c. */
+#ifdef __x86_64__
+static inline void paging_clean(void)
+{
+}
+#else
+void paging_clean(void);
+#endif
+
+#define X86_READ(name)                                                       \
 	static inline uintptr_t read_##name(void)                            \
 	{                                                                    \
 		uintptr_t value;                                             \
                                                                              \
 		asm volatile("mov %%" #name ", %0" : "=r"(value)::"memory"); \
 		return value;                                                \
-	}                                                                    \
-	static inline void write_##name(uintptr_t value)                     \
-	{                                                                    \
-		asm volatile("mov %0, %%" #name ::"r"(value) : "memory");    \
 	}
 
-X86_READ_WRITE(cr0)
-X86_READ_WRITE(cr2)
-X86_READ_WRITE(cr3)
-X86_READ_WRITE(cr4)
-X86_READ_WRITE(dr0)
-X86_READ_WRITE(dr6)
-X86_READ_WRITE(dr7)
+#define X86_WRITE(name, prepare)                                          \
+	static inline void write_##name(uintptr_t value)                  \
+	{                                                                 \
+		prepare;                                                  \
+		asm volatile("mov %0, %%" #name ::"r"(value) : "memory"); \
+	}
+
+X86_READ(cr0)
+X86_READ(cr2)
+X86_READ(cr3)
+X86_READ(cr4)
+X86_READ(dr0)
+X86_READ(dr6)
+X86_READ(dr7)
+X86_WRITE(cr0, paging_clean())
+X86_WRITE(cr2, )
+X86_WRITE(cr3, )
+X86_WRITE(cr4, paging_clean())
+X86_WRITE(dr0, )
+X86_WRITE(dr6, )
+X86_WRITE(dr7, )
 #ifdef __x86_64__
-X86_READ_WRITE(cr8)
+X86_READ(cr8)
+X86_WRITE(cr8, )
 #endif
 
 static inline uintptr_t read_flags(void)

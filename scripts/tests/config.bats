@@ -141,6 +141,13 @@ fields() { # RECORD FIELD...: those fields, joined by |
 	refused 1 "section [b] has no key 'reason'"
 }
 
+@test "a known bug may name several points" {
+	printf '[b]\ntests = a\npoint = p one\npoint = p two\nwhere = nested/*\nreason = r\n' >"$file"
+	run --separate-stderr awk -v kind=known -f scripts/config.awk "$file"
+	[[ $status -eq 0 && ${#lines[@]} -eq 2 ]]
+	[[ $(fields "${lines[0]}" 1,3,5) == 'b|p one|r' && $(fields "${lines[1]}" 3) == 'p two' ]]
+}
+
 @test "the project's own two files are right" {
 	for kind in tests known; do
 		awk -v kind=$kind -v hosts="local nested tcg" -v root= \

@@ -23,7 +23,7 @@ teardown() {
 }
 
 # Runs a guest as a script in build/tests would. The files that a build makes are there: make check
-# has run `make all broken-guests`.
+# has run `make all check-programs`.
 run_guest() { # HOST ELF APPEND [TIMEOUT]
 	# shellcheck disable=SC2034,SC2016
 	VMABI_ON=$1 run bash -c '
@@ -126,11 +126,10 @@ says() { # TEXT...
 
 # The program stands where vmrun would; guest.sh passes it the same arguments.
 broken_host() { # HOW
-	mkdir -p build/broken-host/{build/host,build/guests/x86_64}
-	ln -sfn "$top/scripts" build/broken-host/scripts
-	ln -sfn "$top/host" build/broken-host/host
-	ln -sfn "$top/build/host/supervise" "$top/build/host/init" build/broken-host/build/host/
-	ln -sfn "$top/build/host/tests/l1_program" build/broken-host/build/host/vmrun
+	mkdir -p build/broken-host/build/{host/vmrun,guests/x86_64}
+	ln -sfn "$top/scripts" "$top/host" build/broken-host/
+	ln -sfn "$top"/build/host/{supervise,nested} build/broken-host/build/host/
+	ln -sfn "$top/build/host/tests/l1_program" build/broken-host/build/host/vmrun/vmrun
 	ln -sfn "$top/build/guests/x86_64/host/tests/guests/broken.elf" \
 		build/broken-host/build/guests/x86_64/broken.elf
 	top=$top/build/broken-host
@@ -168,14 +167,14 @@ bad_image() { # NAME
 	good=build/guests/x86_64/host/tests/guests/broken.elf
 	bad_image empty </dev/null
 	says 'vmrun: ' 'empty'
-	head -c 40 "$good" | bad_image header
+	bad_image header < <(head -c 40 "$good")
 	says 'vmrun: ' 'header'
-	head -c 6000 "$good" | bad_image truncated
+	bad_image truncated < <(head -c 6000 "$good")
 	says 'vmrun: ' 'truncated'
 	# e_machine at offset 18: AArch64 is 183
-	{ head -c 18 "$good"; printf '\267\0'; tail -c +21 "$good"; } | bad_image aarch64
+	bad_image aarch64 < <(head -c 18 "$good"; printf '\267\0'; tail -c +21 "$good")
 	says 'vmrun: ' 'AArch64'
-	echo 'no ELF at all, but longer than the header of one would have to be, 64 bytes' | bad_image text
+	bad_image text <<<'no ELF at all, though longer than the 64 bytes of the header of one'
 	says 'vmrun: ' 'ELF'
 }
 

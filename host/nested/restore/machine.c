@@ -20,20 +20,18 @@
 enum { FD_MAILBOX = 3, FD_CONSOLE, FD_MONITOR, FD_STATE, FD_END };
 
 /* The file's lines, as a NULL-terminated vector. */
-static void read_command(const char *snapshot, char *words[])
+static void read_command(int snapshot, char *words[])
 {
 	size_t room = 0;
-	ssize_t length;
 	unsigned int count = 0;
-	char path[4096];
+	int fd = openat(snapshot, "machine", O_RDONLY | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "%s/machine", snapshot);
-	FILE *file = fopen(path, "re");
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!file)
-		die("%s is no snapshot: cannot read %s: %s", snapshot, path, strerror(errno));
+		die("the snapshot is none: cannot read its file machine: %s", strerror(errno));
 	while (count < WORDS_MAX) {
 		words[count] = NULL;
-		length = getline(&words[count], &room, file);
+		ssize_t length = getline(&words[count], &room, file);
 		if (length < 0)
 			break;
 		words[count++][length - 1] = '\0';
@@ -41,12 +39,12 @@ static void read_command(const char *snapshot, char *words[])
 	}
 	fclose(file);
 	if (!count || count == WORDS_MAX)
-		die("%s is no command line", path);
+		die("the snapshot is none: its file machine holds no command line");
 	words[count] = NULL;
 }
 
 /* In the child. The file descriptors are moved out of the way first: one may have another's number. */
-__attribute__((noreturn)) static void become_qemu(const char *snapshot, char *words[],
+__attribute__((noreturn)) static void become_qemu(int snapshot, char *words[],
 						  const int fds[FD_END], pid_t parent)
 {
 	int moved[FD_END];
@@ -54,19 +52,21 @@ __attribute__((noreturn)) static void become_qemu(const char *snapshot, char *wo
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
+	if (fchdir(snapshot)) {
+		fprintf(stderr, "nested: cannot go to the snapshot: %s\n", strerror(errno));
+		_exit(1);
+	}
 	for (int i = 0; i < FD_END; i++)
 		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FD_END);
 	for (int i = 0; i < FD_END; i++)
 		dup2(moved[i], i);
-	if (chdir(snapshot))
-		fprintf(stderr, "nested: cannot go to %s: %s\n", snapshot, strerror(errno));
-	else if (execvp(words[0], words))
-		fprintf(stderr, "nested: cannot run %s: %s; is QEMU still there?\n", words[0],
-			strerror(errno));
+	execvp(words[0], words);
+	fprintf(stderr, "nested: cannot run %s: %s; is QEMU still there?\n", words[0],
+		strerror(errno));
 	_exit(1);
 }
 
-struct machine machine_start(const char *snapshot, int mailbox, int console)
+struct machine machine_start(int snapshot, int mailbox, int console)
 {
 	struct machine machine;
 	char *words[WORDS_MAX + 1];
@@ -111,21 +111,19 @@ static void await_answers(FILE *monitor, unsigned int commands)
 	}
 }
 
-static void send_state(int state, const char *snapshot)
+static void send_state(int state, int snapshot)
 {
-	char path[4096];
+	int file = openat(snapshot, "state", O_RDONLY | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "%s/state", snapshot);
-	int file = open(path, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
-		die("cannot read %s: %s", path, strerror(errno));
+		die("cannot read the snapshot's file state: %s", strerror(errno));
 	while (sendfile(state, file, NULL, 1 << 20) > 0)
 		;
 	close(file);
 	close(state);
 }
 
-void machine_restore(struct machine *machine, const char *snapshot)
+void machine_restore(struct machine *machine, int snapshot)
 {
 	static const char commands[] =
 		"{\"execute\":\"qmp_capabilities\"}"

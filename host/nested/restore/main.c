@@ -138,11 +138,15 @@ int main(int argc, char **argv)
 	struct options options = parse(argc, argv);
 	int mailbox = payload_make(options.files, options.file_count, options.command);
 	int console = open(options.console, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	int snapshot = open(options.snapshot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (console < 0)
 		die("cannot write %s: %s", options.console, strerror(errno));
-	struct machine machine = machine_start(options.snapshot, mailbox, console);
-	machine_restore(&machine, options.snapshot);
+	if (snapshot < 0)
+		die("there is no snapshot %s: %s; run prepare.sh", options.snapshot,
+		    strerror(errno));
+	struct machine machine = machine_start(snapshot, mailbox, console);
+	machine_restore(&machine, snapshot);
 	relay(machine.output);
 	return result_of(machine.pid);
 }

@@ -362,6 +362,24 @@ TEST("a note that reaches beyond its segment is refused")
 	}
 }
 
+TEST("notes that are not padded at their end, or have a name like Xen's, are passed over")
+{
+	static const uint32_t short_note[] = { 4, 1, 3, 0x00554e47, 0xff };
+	static const uint32_t other_name[] = { 8, 4, 18, 0x006e6558, 0, 0x180000 };
+
+	build_elf64(&build);
+	memcpy(build.file + BUILD_NOTE_OFFSET, short_note, sizeof(short_note));
+	build.size = BUILD_NOTE_OFFSET + 17;
+	build_segment64(&build, 1)->p_filesz = 17;
+	expect_refused("neither a PVH note");
+
+	build_elf64(&build);
+	memcpy(build.file + BUILD_NOTE_OFFSET, other_name, sizeof(other_name));
+	build.size = BUILD_NOTE_OFFSET + sizeof(other_name);
+	build_segment64(&build, 1)->p_filesz = sizeof(other_name);
+	expect_refused("neither a PVH note");
+}
+
 TEST("an entry that lies in no segment is refused")
 {
 	build_elf64(&build);

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make bench: how long things take on this machine, as medians, beside what they are allowed to take
+#
+# On a quiet machine only: a second load doubles most of it. VMABI_RUNS sets the number of runs.
+set -euo pipefail
+top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+cd "$top"
+# shellcheck source=scripts/hosts.sh
+source scripts/hosts.sh
+kernel=${all_kernels%% *}
+runs=${VMABI_RUNS:-11}
+test=coexist-dispatch-x86_64
+
+scripts/tools.sh install build run
+[[ -e build/config.mk ]] || ./configure
+make -s -j "$(nproc)" all
+host/nested/prepare.sh "$kernel"
+export VMABI_PREPARED=yes VMABI_KERNEL=$kernel
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+median() { # numbers on stdin
+	sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
+}
+
+milliseconds() { # COMMAND...: of one run
+	local start=${EPOCHREALTIME/./}
+	"$@" >"$work/output" 2>&1 || true
+	echo $(((${EPOCHREALTIME/./} - start) / 1000))
+}
+
+row() { # WHAT MILLISECONDS GOAL
+	printf '%-62s %7s ms   %s\n' "$1" "$2" "${3:+goal: under $3 ms}"
+}
+
+repeat() { # COMMAND...: the median of so many runs
+	local i
+	for ((i = 0; i < runs; i++)); do
+		milliseconds "$@"
+	done | median
+}
+
+vmrun_in_l1() { # VMRUN-OPTION...
+	host/nested/run.sh "$kernel" build/host/vmrun/vmrun \
+		build/guests/x86_64/xen/coexist_dispatch.elf "$@"
+}
+
+# vmrun --stats says how long its guest took to its first byte.
+first_line() {
+	local i
+	for ((i = 0; i < runs; i++)); do
+		vmrun_in_l1 --smp 2 --xen --hyperv --stats 2>&1 | tr -d '\r' |
+			sed -n 's/^vmrun: .*first output after \([0-9]*\).*/\1/p'
+	done | median
+}
+
+cold_host() {
+	local cold=$work/cache
+	rm -rf "$cold"
+	mkdir -p "$cold/vmabi/kernels"
+	ln -s "$cache/kernels/$kernel" "$cold/vmabi/kernels/$kernel"
+	XDG_CACHE_HOME=$cold host/nested/snapshot.sh "$(qemu_program)" build/host/nested/init/init \
+		"$cold/vmabi/kernels/$kernel"
+}
+
+clean_build() {
+	make -s -j "$(nproc)" clean
+	./configure
+	make -s -j "$(nproc)" all
+	host/nested/prepare.sh "$kernel"
+}
+
+echo "medians of $runs runs; kernel $(cat "$cache/kernels/$kernel/version"), $("$(qemu_program)" --version | head -n 1)"
+row "one nested test, from start to exit ($test)" \
+	"$(VMABI_ON=nested repeat "build/tests/$test")" 700
+row "of which restoring L1: vmrun --version in it" "$(repeat vmrun_in_l1 --version)" 300
+row "the guest's boot in L1: from vmrun's start to the first TAP line" "$(first_line)" 30
+row "one test on the bare CPU (runtime-exceptions-x86_64)" \
+	"$(VMABI_ON=tcg repeat build/tests/runtime-exceptions-x86_64)" 800
+suite=$(milliseconds ./run_tests.sh -j 2)
+tests=$(./run_tests.sh -l | tail -n +2 | wc -l)
+row "the whole suite at -j 2, for each of its $tests tests" $((suite / tests)) 600
+row "booting L1 and saving it (once)" "$(milliseconds cold_host)" ''
+row "building everything" "$(milliseconds clean_build)" ''
