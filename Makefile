@@ -57,8 +57,9 @@ $(foreach arch,$(ARCHS),$(eval $(call arch_rules,$(arch))))
 
 # --- programs on the host -----------------------------------------------------------------------
 
+VERSION := 0.1
 HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -D_GNU_SOURCE \
-	-DVMABI_HOSTED -Ilib -Ihost -MMD -MP
+	-DVMABI_HOSTED -DVMABI_VERSION='"$(VERSION)"' -Ilib -Ihost -MMD -MP
 
 # One program a folder, named here; a folder's unit tests lie in its tests/.
 PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore

@@ -3,23 +3,23 @@
  * The runtime: exceptions
  *
  * Every test relies on the runtime to see the exception that the CPU raised: its vector, its error
- * code, the address of the instruction, and CR2. Here each exception that a guest can raise by itself
- * is raised in the plainest way that the manuals give, and must arrive as just that.
+ * code, the address of the instruction, and CR2. Here each exception that a guest can raise by
+ * itself is raised in the plainest way that the manuals give, and must arrive as just that.
  *
  *	fault	ip is that of the instruction		#DE #UD #NM #TS #NP #SS #GP #PF #MF #AC #XM
  *	trap	ip is that of the next instruction	#DB (single step) #BP #OF, INT n
  *	abort	ip is not reliable			#DF
  *
- * The error code of #TS, #NP, #SS and #GP is the selector of the descriptor at fault without its RPL,
- * or vector * 8 + 2 for a gate of the IDT, or 0 if no descriptor is to blame.
+ * The error code of #TS, #NP, #SS and #GP is the selector of the descriptor at fault without its
+ * RPL, or vector * 8 + 2 for a gate of the IDT, or 0 if no descriptor is to blame.
  *
  * Sources: Intel SDM volume 3, chapter 7, "Interrupt and Exception Handling", in particular section
  * 7.15 "Exception and Interrupt Reference"; AMD APM volume 2, chapter 8. #PF has a test of its own,
  * runtime_paging.c; what is raised at CPL 3 is in runtime_user.c.
  *
- * QEMU's TCG raises no #XM, and reads any MSR: these points are skipped where the CPU lets them pass. For
- * a gate of the 64-bit IDT it gives the error code vector * 16 + 2 (target/i386/tcg/seg_helper.c,
- * do_interrupt64), which is listed in knownbugs.cfg.
+ * QEMU's TCG raises no #XM, and reads any MSR: these points are skipped where the CPU lets them
+ * pass. For a gate of the 64-bit IDT it gives the error code vector * 16 + 2
+ * (target/i386/tcg/seg_helper.c, do_interrupt64), which is listed in knownbugs.cfg.
  */
 #include <test/test.h>
 #include <x86/apic.h>
@@ -44,7 +44,9 @@
 #define MXCSR_DEFAULT	  0x1f80
 #define MXCSR_ZERO_DIVIDE 0x0200
 
-/* IA32_PKRS; its upper half is reserved, and without supervisor protection keys it does not exist. */
+/*
+ * IA32_PKRS; its upper half is reserved, and without supervisor protection keys it does not exist.
+ */
 #define MSR_IA32_PKRS 0x6e1
 #define PKRS_RESERVED (1ull << 32)
 
@@ -290,7 +292,9 @@ TEST("SSE division by zero raises XM where it is unmasked")
 	EXPECT_FAULT_EQ(fault, XM, 0);
 }
 
-/* --- the runtime's own promises ---------------------------------------------------------------- */
+/*
+ * --- the runtime's own promises ----------------------------------------------------------------
+ */
 
 TEST("catches nest, and the outer one is in force again behind the inner one")
 {

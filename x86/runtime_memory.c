@@ -2,9 +2,10 @@
 /*
  * The runtime: memory and the command line, as the loader gave them
  *
- * By PVH both come from struct hvm_start_info (xen/include/public/arch-x86/hvm/start_info.h); a flat
- * boot has the size of memory from CMOS, and no command line. The start code copies them before it
- * writes anywhere else, and the allocator hands out nothing that the loader marked as used.
+ * By PVH both come from struct hvm_start_info (xen/include/public/arch-x86/hvm/start_info.h); a
+ * flat boot has the size of memory from CMOS, and no command line. The start code copies them
+ * before it writes anywhere else, and the allocator hands out nothing that the loader marked as
+ * used.
  *
  * This test wants the command line "alpha=1 beta gamma=0x20 alpha=two".
  */

@@ -4,8 +4,8 @@
  *
  * Tests of shadow stacks, private memory and hypercall pages map memory with the flags that they
  * need, and read what the CPU did from the error code of #PF and the A and D flags. Here all
- * combinations of present, writable, user and no-execute are tried at each size of leaf, and at each
- * level above it.
+ * combinations of present, writable, user and no-execute are tried at each size of leaf, and at
+ * each level above it.
  *
  * An access is allowed if every entry on the way allows it:
  *

@@ -2,13 +2,13 @@
 /*
  * The runtime: several CPUs
  *
- * Tests of races need a function to run on a CPU of their choice, at the same time as another one, and
- * need to know that it did. Here CPUs are started, given work and interrupted, in both modes of the
- * local APIC; what they find out by themselves (their number, their APIC's id) must agree with what
- * the runtime says of them.
+ * Tests of races need a function to run on a CPU of their choice, at the same time as another one,
+ * and need to know that it did. Here CPUs are started, given work and interrupted, in both modes of
+ * the local APIC; what they find out by themselves (their number, their APIC's id) must agree with
+ * what the runtime says of them.
  *
- * Sources: Intel SDM volume 3, section 10.4 (starting CPUs), 12.6 (IPIs), 12.12 (x2APIC); AMD APM volume
- * 2, chapter 16.
+ * Sources: Intel SDM volume 3, section 10.4 (starting CPUs), 12.6 (IPIs), 12.12 (x2APIC); AMD APM
+ * volume 2, chapter 16.
  */
 #include <test/test.h>
 #include <x86/apic.h>

@@ -2,13 +2,13 @@
 /*
  * The runtime: time
  *
- * A test that waits for a timer of the hypervisor compares it with time that it can trust: the TSC, and
- * the timer of the local APIC. Here these two are held against each other.
+ * A test that waits for a timer of the hypervisor compares it with time that it can trust: the TSC,
+ * and the timer of the local APIC. Here these two are held against each other.
  *
- * The APIC's timer counts down from its initial count; at 0 it raises its interrupt, once (one-shot) or
- * time and again (periodic), or not at all if the LVT entry is masked. An initial count of 0 stops it.
- * In TSC-deadline mode it fires when the TSC reaches the MSR's value, which then reads 0. A
- * virtual machine may be late by any time, as it may not run; but never early.
+ * The APIC's timer counts down from its initial count; at 0 it raises its interrupt, once
+ * (one-shot) or time and again (periodic), or not at all if the LVT entry is masked. An initial
+ * count of 0 stops it. In TSC-deadline mode it fires when the TSC reaches the MSR's value, which
+ * then reads 0. A virtual machine may be late by any time, as it may not run; but never early.
  *
  * Sources: Intel SDM volume 3, section 12.5.4 "APIC Timer"; AMD APM volume 2, section 16.4.1.
  */
@@ -37,7 +37,9 @@ static void count_shot(struct x86_frame *frame)
 	apic_eoi();
 }
 
-/* Enables interrupts; returns the TSC at the start. What an earlier timer left pending comes first. */
+/*
+ * Enables interrupts; returns the TSC at the start. What an earlier timer left pending comes first.
+ */
 static uint64_t start(uint32_t mode, uint64_t count)
 {
 	uint64_t now;

@@ -2,18 +2,19 @@
 /*
  * The runtime: code at CPL 3
  *
- * Both hypercall ABIs treat a guest's user mode apart from its kernel, and so do the tests. user_call()
- * runs a function at CPL 3 and comes back with what it returned, or with the exception that ended it.
- * Here that way there and back is taken in each manner there is: by return, by every kind of fault,
- * with an interrupt in between, and a thousand times.
+ * Both hypercall ABIs treat a guest's user mode apart from its kernel, and so do the tests.
+ * user_call() runs a function at CPL 3 and comes back with what it returned, or with the exception
+ * that ended it. Here that way there and back is taken in each manner there is: by return, by every
+ * kind of fault, with an interrupt in between, and a thousand times.
  *
- * What CPL 3 must not do raises #GP(0): Intel SDM volume 3, section 6.9 "Privileged Instructions", and
- * volume 1, section 19.5 (I/O, where IOPL is 0 and the TSS has no I/O map); AMD APM volume 3, chapter 5.
- * A gate whose DPL is below 3 gives #GP with the gate's number: SDM volume 3, section 7.12.1.1.
- * Alignment is checked at CPL 3 only, with CR0.AM and EFLAGS.AC: section 7.15, "Interrupt 17".
+ * What CPL 3 must not do raises #GP(0): Intel SDM volume 3, section 6.9 "Privileged Instructions",
+ * and volume 1, section 19.5 (I/O, where IOPL is 0 and the TSS has no I/O map); AMD APM volume 3,
+ * chapter 5. A gate whose DPL is below 3 gives #GP with the gate's number: SDM volume 3, section
+ * 7.12.1.1. Alignment is checked at CPL 3 only, with CR0.AM and EFLAGS.AC: section 7.15, "Interrupt
+ * 17".
  *
- * QEMU's TCG checks no alignment: that point is skipped where the CPU lets the access pass. For a gate of
- * the 64-bit IDT it gives vector * 16 + 2, which is listed in knownbugs.cfg.
+ * QEMU's TCG checks no alignment: that point is skipped where the CPU lets the access pass. For a
+ * gate of the 64-bit IDT it gives vector * 16 + 2, which is listed in knownbugs.cfg.
  */
 #include <test/test.h>
 #include <x86/apic.h>

@@ -20,6 +20,8 @@ here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
 # shellcheck source=scripts/apt.sh
 source "$here/../../scripts/apt.sh"
 kernels=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi/kernels
+# A test that stands alone (scripts/standalone.sh) brings its kernel along; this tree has none.
+brought=$here/../../kernels
 modules="kvm-amd"
 contents="vmlinux bzImage config version modules"
 
@@ -46,8 +48,11 @@ cause() { # LOG
 step() { # WHAT-IF-NOT COMMAND...
 	local failure=$1
 	shift
+	# A group of its own: what a step starts is to end with it.
+	set -m
 	"$@" >"$log" 2>&1 9>&- &
 	child=$!
+	set +m
 	wait "$child" || die "$failure: $(cause "$log")"
 	child=
 }
@@ -146,6 +151,16 @@ collect() { # ROOT FOLDER
 	checksums "$2" >"$2/manifest"
 }
 
+# The folder as it was in the cache that it comes from, but for what can be made again.
+take_brought() {
+	version=$(cat "$brought/$name/version")
+	step "cannot take the kernel that came with this test" cp -r "$brought/$name" "$work/kernel"
+	step "cannot unpack the kernel that came with this test" \
+		"$here/vmlinux.sh" "$work/kernel/bzImage" "$work/kernel/vmlinux"
+	intact "$work/kernel" || die "the kernel that came with this test is damaged; copy the test again"
+	mv "$work/kernel" "$kernels/$name"
+}
+
 fetch() {
 	local mirror
 	mirror=$(apt_mirror 2>/dev/null) || true
@@ -160,13 +175,15 @@ copy $kernels/$name from one that is)" private_apt_get update
 	say "$suite has $version"
 	fetch_packages "$work"
 	step "cannot be unpacked" collect "$work/root" "$work/kernel"
-	rm -rf "${kernels:?}/$name"
 	mv "$work/kernel" "$kernels/$name"
 	say "$version is in $kernels/$name"
 }
 
 clear_up() {
-	[[ -z $child ]] || kill "$child" 2>/dev/null || true
+	if [[ $child ]]; then
+		kill -KILL -- "-$child" 2>/dev/null || true
+		wait "$child" 2>/dev/null || true
+	fi
 	rm -rf "$work" "$log"
 }
 
@@ -207,8 +224,13 @@ flock -n 9 || {
 if ! intact "$kernels/$name"; then
 	[[ ! -e $kernels/$name ]] ||
 		say "the cache entry $kernels/$name is damaged; it is fetched again"
+	rm -rf "${kernels:?}/$name"
 	rm -rf "$kernels/.new.$name".*
 	work=$(mktemp -d "$kernels/.new.$name.XXXXXX" 2>"$log") || die "$(cause "$log")"
-	fetch
+	if [[ -e $brought/$name ]]; then
+		take_brought
+	else
+		fetch
+	fi
 fi
 echo "$kernels/$name"

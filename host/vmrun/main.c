@@ -66,7 +66,7 @@ static const uint8_t *map_guest(const char *path, size_t *size)
 	void *data;
 
 	if (fd < 0)
-		fail("%s: %s", path, strerror(errno));
+		fail("%s: %s: give the path of the guest's ELF file", path, strerror(errno));
 	if (fstat(fd, &stat) < 0)
 		fail("%s: %s", path, strerror(errno));
 	if (!S_ISREG(stat.st_mode))

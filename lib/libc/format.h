@@ -2,8 +2,9 @@
 /*
  * Formatted text into a buffer, the same in guests and on the host
  *
- * %d %i %u %x %X %c %s %p %%, with the flags 0 - # + and blank, a width, a precision (of strings and
- * numbers; both may be *), and the sizes hh h l ll z t j. What it does not know is copied as it is.
+ * %d %i %u %x %X %c %s %p %%, with the flags 0 - # + and blank, a width, a precision (of strings
+ * and numbers; both may be *), and the sizes hh h l ll z t j. What it does not know is copied as it
+ * is.
  */
 #ifndef LIBC_FORMAT_H
 #define LIBC_FORMAT_H

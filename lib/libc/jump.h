@@ -2,9 +2,9 @@
 /*
  * A way out of nested calls: setjmp and longjmp under names that do not hide the C library's
  *
- * jump_save() returns 0 when called, and 1 when jump_restore() comes back to it. Kept are the stack,
- * the registers that a call preserves and the flags, so the interrupt flag is as it was, too. The
- * function that called jump_save() must not have returned.
+ * jump_save() returns 0 when called, and 1 when jump_restore() comes back to it. Kept are the
+ * stack, the registers that a call preserves and the flags, so the interrupt flag is as it was,
+ * too. The function that called jump_save() must not have returned.
  */
 #ifndef LIBC_JUMP_H
 #define LIBC_JUMP_H

@@ -2,9 +2,10 @@
 /*
  * From the loader's hands, or a SIPI, to C
  *
- * The loader enters at "start", the first byte of the image, in 32-bit protected mode without paging,
- * with flat segments and interrupts off. EBX holds the physical address of struct hvm_start_info
- * (PVH: xen/include/public/arch-x86/hvm/start_info.h), or 0 if the image was loaded flat.
+ * The loader enters at "start", the first byte of the image, in 32-bit protected mode without
+ * paging, with flat segments and interrupts off. EBX holds the physical address of struct
+ * hvm_start_info (PVH: xen/include/public/arch-x86/hvm/start_info.h), or 0 if the image was loaded
+ * flat.
  *
  * Nothing here probes what it need not: in a nested VM each CPUID, MSR or CR access costs 0.1 ms.
  */
@@ -97,8 +98,8 @@ enter_c:
 
 	.code32
 /*
- * boot_efer: NX where CPUID offers it and, in 64-bit guests, long mode. 0 stays untouched, since a CPU
- * that is so old may have no EFER.
+ * boot_efer: NX where CPUID offers it and, in 64-bit guests, long mode. 0 stays untouched, since a
+ * CPU that is so old may have no EFER.
  */
 choose_efer:
 	movl	$0x80000000, %eax
@@ -112,7 +113,10 @@ choose_efer:
 	orl	$EFER_NXE, boot_efer
 1:
 #ifdef __x86_64__
-	/* EDX is not of leaf 0x80000001 if the CPU has no such leaf; bit 29 of leaf 0x80000000 is 0. */
+	/*
+	 * EDX is not of leaf 0x80000001 if the CPU has no such leaf; bit 29 of leaf 0x80000000 is
+	 * 0.
+	 */
 	testl	$CPUID_LONG, %edx
 	jz	no_long_mode
 	orl	$EFER_LME, boot_efer

@@ -2,8 +2,8 @@
 /*
  * The page tables of the start: the lower 4 GiB identity-mapped by 2 MiB leaves, part of the image
  *
- * Present, writable, user. The last 32 MiB, where the APICs are, are uncacheable. In 32-bit guests the
- * third GiB is VA_FREE (<x86/paging.h>): it has a table, but nothing in it.
+ * Present, writable, user. The last 32 MiB, where the APICs are, are uncacheable. In 32-bit guests
+ * the third GiB is VA_FREE (<x86/paging.h>): it has a table, but nothing in it.
  */
 #define TABLE_FLAGS   0x007
 #define TABLE_PRESENT 0x001

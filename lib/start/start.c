@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * From the assembly to the tests: what the loader left is copied away before anything can land on it
+ * From the assembly to the tests: what the loader left is copied away before anything can land on
+ * it
  */
 #include <libc/string.h>
 #include <start/start_info.h>

@@ -158,7 +158,9 @@ void test_skip(const char *format, ...)
 	test_abort();
 }
 
-/* A comment has no place in an open YAML block; there it is one more entry, which counts as none. */
+/*
+ * A comment has no place in an open YAML block; there it is one more entry, which counts as none.
+ */
 void test_diag(const char *format, ...)
 {
 	struct text text = begin();

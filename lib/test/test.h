@@ -108,8 +108,8 @@ __attribute__((noreturn, format(printf, 2, 3))) void test_error(const struct tes
 __attribute__((noreturn, format(printf, 1, 2))) void test_skip(const char *format, ...);
 
 /*
- * A reported entry with "expected" and "actual" in words; for checks that the harness does not know,
- * such as EXPECT_FAULT. Honours site->fatal.
+ * A reported entry with "expected" and "actual" in words; for checks that the harness does not
+ * know, such as EXPECT_FAULT. Honours site->fatal.
  */
 void test_mismatch(const struct test_site *site, const char *expected, const char *actual);
 

@@ -19,8 +19,8 @@ __attribute__((format(printf, 2, 0))) void text_add_v(struct text *text, const c
 						      va_list arguments);
 
 /*
- * Adds value as a scalar of YAML (the subset that TAP::Parser reads) and a newline: quoted, unless it
- * is a hexadecimal number; as a block, indented by so many blanks, if it has more than one line.
+ * Adds value as a scalar of YAML (the subset that TAP::Parser reads) and a newline: quoted, unless
+ * it is a hexadecimal number; as a block, indented by so many blanks, if it has more than one line.
  */
 void text_add_scalar(struct text *text, const char *value, unsigned int indent);
 

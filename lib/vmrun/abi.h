@@ -2,13 +2,16 @@
 /*
  * What vmrun promises to its guests, beyond the ABI of the hypervisor under it
  *
- * The one header that guests and host/vmrun share. A guest finds out that it runs under vmrun by
- * the Xen extra-version string or not at all: what it needs is declared in unittests.cfg.
+ * The one header that guests and host/vmrun share. A guest does not ask whether it runs under
+ * vmrun: what it needs is declared in unittests.cfg.
  *
  * I/O ports
  *	0x3f8-0x3ff	COM1, a 16550A; what is written to it goes to vmrun's stdout
- *	0xe9		debug console: reads 0xe9, and what is written goes to stdout. String output
- *			of any length is one exit.
+ *	0xe9		debug console: reads 0xe9, and what is written goes to stdout. KVM makes an exit
+ *			to vmrun of each byte, also of REP OUTSB (arch/x86/kvm/emulate.c, em_out).
+ *	0xec		text, 32 bits wide: reads VMRUN_TEXT_MAGIC. Writing the guest-physical address
+ *			of a struct vmrun_text sends its bytes to stdout, by one exit. One that does
+ *			not lie in RAM is an error that ends vmrun.
  *	0xf4		exit: the byte written is vmrun's exit status
  *
  * Xen hypercalls that KVM leaves to user space (vmrun --xen). vmrun keeps, for each vCPU, what the
@@ -31,8 +34,18 @@
 #ifndef VMRUN_ABI_H
 #define VMRUN_ABI_H
 
+#include <stdint.h>
+
 #define VMRUN_PORT_CONSOLE 0xe9
+#define VMRUN_PORT_TEXT	   0xec
 #define VMRUN_PORT_EXIT	   0xf4
+
+#define VMRUN_TEXT_MAGIC   0x74786574 /* "text" */
+
+struct vmrun_text {
+	uint32_t size; /* of the bytes that follow */
+	char bytes[];
+};
 
 #define XEN_VMRUN_ECHO	 120
 #define XEN_VMRUN_RECORD 126

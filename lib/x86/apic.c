@@ -180,7 +180,10 @@ void apic_timer_stop(void)
 	apic_write(APIC_TIMER_INITIAL, 0);
 }
 
-/* The timer's count, and the TSC at that time: the best of some readings, each of which may be slow. */
+/*
+ * The timer's count, and the TSC at that time: the best of some readings, each of which may be
+ * slow.
+ */
 struct reading {
 	uint64_t count, time;
 };

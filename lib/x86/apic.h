@@ -90,8 +90,8 @@ bool has_x2apic(void);
 bool apic_is_x2(void);
 
 /*
- * Changes the mode of this CPU's APIC. Back to xAPIC goes by way of "disabled", which resets it; the
- * runtime's settings are made again.
+ * Changes the mode of this CPU's APIC. Back to xAPIC goes by way of "disabled", which resets it;
+ * the runtime's settings are made again.
  */
 void apic_set_x2(bool x2);
 

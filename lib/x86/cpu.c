@@ -65,10 +65,11 @@ static void fill_gdt(struct cpu *cpu)
 }
 
 /*
- * QEMU's TCG sets the A bit of a PDPTE that it uses, in PAE paging, where it is reserved (Intel SDM volume
- * 3, section 5.4.1). KVM on such a CPU then refuses to load these entries, by #GP: when CR4 or the paging
- * bits of CR0 change, in a task switch, and at the start of another CPU. So each CPU has its own four
- * PDPTEs, the task of #DF has its own, too, and who makes the CPU load some clears the bit before.
+ * QEMU's TCG sets the A bit of a PDPTE that it uses, in PAE paging, where it is reserved (Intel SDM
+ * volume 3, section 5.4.1). KVM on such a CPU then refuses to load these entries, by #GP: when CR4
+ * or the paging bits of CR0 change, in a task switch, and at the start of another CPU. So each CPU
+ * has its own four PDPTEs, the task of #DF has its own, too, and who makes the CPU load some clears
+ * the bit before.
  */
 #ifndef __x86_64__
 void pdptes_clean(uint64_t pdptes[4])
@@ -127,8 +128,8 @@ static void fill_tss(struct cpu *cpu)
 	cpu->tss.io_map = sizeof(cpu->tss);
 
 	/*
-	 * In a nested VM on TCG a page that L1 has yet to provide must not be met in the middle of the
-	 * switch to the task of #DF: L1 then injects the first fault again, after the switch.
+	 * In a nested VM on TCG a page that L1 has yet to provide must not be met in the middle of
+	 * the switch to the task of #DF: L1 then injects the first fault again, after the switch.
 	 */
 	*(volatile uint32_t *)(cpu_stack(cpu, CPU_DF_STACK) - sizeof(uint32_t)) = 0;
 

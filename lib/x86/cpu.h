@@ -2,8 +2,8 @@
 /*
  * What belongs to one CPU: its descriptor tables, its stacks, and what it is doing
  *
- * All of it lies in one block whose alignment is its size, so that the stack pointer leads to it, at
- * every privilege level and with any segment registers.
+ * All of it lies in one block whose alignment is its size, so that the stack pointer leads to it,
+ * at every privilege level and with any segment registers.
  *
  * For the runtime's own use; tests use <x86/smp.h>, <x86/descriptors.h> and so on.
  */
@@ -36,7 +36,9 @@ struct cpu {
 	unsigned int number;
 	unsigned int apic_id;
 
-	/* Where exceptions go: the innermost FAULT_OF() or user_call(), and the end of the point. */
+	/*
+	 * Where exceptions go: the innermost FAULT_OF() or user_call(), and the end of the point.
+	 */
 	struct fault_catch *catch;
 	const struct jump *abort;
 	bool in_dump; /* an exception there cannot be reported like others */

@@ -12,7 +12,9 @@ struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-/* A leaf beyond the CPU's last one gives what the CPU gives: zeros (AMD) or its last leaf (Intel). */
+/*
+ * A leaf beyond the CPU's last one gives what the CPU gives: zeros (AMD) or its last leaf (Intel).
+ */
 static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid result;
@@ -27,8 +29,8 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 struct cpuid cpuid_checked(uint32_t leaf, uint32_t subleaf);
 
 /*
- * The base leaf of the hypervisor with this signature (12 characters; "XenVMMXenVMM", "Microsoft Hv",
- * "KVMKVMKVM\0\0\0"), searched from 0x40000000 up to 0x40010000 in steps of 0x100, as Xen's
+ * The base leaf of the hypervisor with this signature (12 characters; "XenVMMXenVMM", "Microsoft
+ * Hv", "KVMKVMKVM\0\0\0"), searched from 0x40000000 up to 0x40010000 in steps of 0x100, as Xen's
  * xen_cpuid_base() and Linux do: one hypervisor may show several. False, and *base untouched: none.
  */
 bool cpuid_hypervisor(const char signature[12], uint32_t *base);
@@ -48,7 +50,9 @@ bool cpuid_hypervisor(const char signature[12], uint32_t *base);
 #define CPUID_80000001_EDX_1G	(1u << 26)
 #define CPUID_80000001_EDX_LONG (1u << 29)
 
-/* Whether the CPU is AMD's or a copy of it ("AuthenticAMD", "HygonGenuine"): its calls are VMMCALL. */
+/*
+ * Whether the CPU is AMD's or a copy of it ("AuthenticAMD", "HygonGenuine"): its calls are VMMCALL.
+ */
 bool cpu_is_amd(void);
 
 #endif

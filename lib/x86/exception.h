@@ -37,7 +37,9 @@ static inline bool frame_is_user(const struct x86_frame *frame)
 	return (frame->cs & 3) == 3;
 }
 
-/* The stack pointer of the context, which a 32-bit CPU does not push at the same CPL; #DF has it. */
+/*
+ * The stack pointer of the context, which a 32-bit CPU does not push at the same CPL; #DF has it.
+ */
 static inline uintptr_t frame_sp(const struct x86_frame *frame)
 {
 #ifndef __x86_64__

@@ -7,7 +7,10 @@
 #define STUB_SIZE 16
 #define KERNEL_DS 0x10
 
-/* The vectors at which the CPU pushes an error code: Intel SDM volume 3, table 7-1; 29 and 30 AMD's. */
+/*
+ * The vectors at which the CPU pushes an error code: Intel SDM volume 3, table 7-1; 29 and 30
+ * AMD's.
+ */
 #define HAS_ERROR_CODE(vector)                                                                     \
 	(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 ||          \
 	 vector == 29 || vector == 30)
@@ -96,8 +99,8 @@ exception_common:
 	iretl
 
 /*
- * #DF switches to a task of its own, with the error code on its stack. The interrupted registers are
- * in the CPU's main TSS, from which IRET loads them. The next #DF goes on behind that IRET.
+ * #DF switches to a task of its own, with the error code on its stack. The interrupted registers
+ * are in the CPU's main TSS, from which IRET loads them. The next #DF goes on behind that IRET.
  */
 	.globl	double_fault_task
 double_fault_task:

@@ -7,9 +7,9 @@
  *	EXPECT_NO_FAULT(wrmsr(MSR, 0));
  *	EXPECT_FAULT_EQ(fault, PF, PF_PRESENT, "case %u", i);	the same for one caught before
  *
- * A caught exception ends the statement: what it had done before stays done, and what comes after it
- * in the statement does not happen. The statement may use and change the variables around it, and
- * must not leave by break or goto. It may be nested, and used on every CPU, at CPL 0 only.
+ * A caught exception ends the statement: what it had done before stays done, and what comes after
+ * it in the statement does not happen. The statement may use and change the variables around it,
+ * and must not leave by break or goto. It may be nested, and used on every CPU, at CPL 0 only.
  *
  * Everything that arrives at this CPU without a handler of its own is caught: exceptions, NMI, and
  * interrupts at vectors for which there is no irq_handler().

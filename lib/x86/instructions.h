@@ -2,8 +2,8 @@
 /*
  * Instructions that raise an exception, or that C cannot express; one a wrapper
  *
- * Those of the x87 and SSE keep nothing in their registers from one wrapper to the next but what they say:
- * the compiler itself uses neither.
+ * Those of the x87 and SSE keep nothing in their registers from one wrapper to the next but what
+ * they say: the compiler itself uses neither.
  */
 #ifndef X86_INSTRUCTIONS_H
 #define X86_INSTRUCTIONS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutual exclusion of CPUs, for short stretches of the runtime with no exception in them. Interrupts
- * are off meanwhile, since a handler may need the same lock.
+ * Mutual exclusion of CPUs, for short stretches of the runtime with no exception in them.
+ * Interrupts are off meanwhile, since a handler may need the same lock.
  */
 #ifndef X86_LOCK_H
 #define X86_LOCK_H

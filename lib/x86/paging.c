@@ -24,7 +24,9 @@ static unsigned int index_of(uintptr_t va, unsigned int level)
 	return va >> (PAGE_SHIFT + ENTRIES_SHIFT * (level - 1)) & (ENTRIES - 1);
 }
 
-/* All 64 bits at once, also where there is no 64-bit store: other CPUs may be walking the tables. */
+/*
+ * All 64 bits at once, also where there is no 64-bit store: other CPUs may be walking the tables.
+ */
 static void write_entry(uint64_t *entry, uint64_t value)
 {
 	uint64_t old;

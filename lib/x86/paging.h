@@ -3,9 +3,8 @@
  * Page tables, entry by entry
  *
  * The runtime's own tables are 4-level paging in 64-bit guests and PAE paging in 32-bit ones: in
- * both an entry has 64 bits. All CPUs share one set of tables, but for the four PDPTEs of PAE, which each
- * CPU has for itself. Nothing here flushes the TLB of
- * other CPUs: use on_cpu().
+ * both an entry has 64 bits. All CPUs share one set of tables, but for the four PDPTEs of PAE,
+ * which each CPU has for itself. Nothing here flushes the TLB of other CPUs: use on_cpu().
  *
  * Levels count from the leaf: 1 is the 4 KiB entry, 2 the 2 MiB one, 3 the 1 GiB one (or the
  * PDPTE of PAE, which cannot be a leaf), 4 the PML4E.
@@ -43,8 +42,8 @@ enum page_level { LEVEL_4K = 1, LEVEL_2M = 2, LEVEL_1G = 3, LEVEL_512G = 4 };
 #define LEVEL_SIZE(level) (1ull << (PAGE_SHIFT + 9 * ((level)-1)))
 
 /*
- * Where tests may map as they like: nothing is mapped there at first. 1 GiB-aligned, 512 GiB long in
- * 64-bit guests and 1 GiB in 32-bit ones.
+ * Where tests may map as they like: nothing is mapped there at first. 1 GiB-aligned, 512 GiB long
+ * in 64-bit guests and 1 GiB in 32-bit ones.
  */
 #ifdef __x86_64__
 #define VA_FREE	     0x100000000000ul

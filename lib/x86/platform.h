@@ -35,7 +35,9 @@ const char *cmdline_value(const char *key);
 /* Whether this very word stands in the command line. */
 bool cmdline_has(const char *word);
 
-/* cmdline_value() as a number, decimal or with 0x; if there is none, or it is no number: otherwise. */
+/*
+ * cmdline_value() as a number, decimal or with 0x; if there is none, or it is no number: otherwise.
+ */
 uint64_t cmdline_number(const char *key, uint64_t otherwise);
 
 /* Writes to the console as it is: see console.c for where that goes. */

@@ -2,10 +2,10 @@
 /*
  * The other CPUs
  *
- * They are found in the ACPI MADT that start_info names (none: this is the only CPU) and are started
- * when first asked for, so that a test on one CPU does not pay for them. CPU 0 is the one that
- * booted. Each waits halted, with interrupts enabled, until it is given a function, which it runs with
- * interrupts disabled.
+ * They are found in the ACPI MADT that start_info names (none: this is the only CPU) and are
+ * started when first asked for, so that a test on one CPU does not pay for them. CPU 0 is the one
+ * that booted. Each waits halted, with interrupts enabled, until it is given a function, which it
+ * runs with interrupts disabled.
  *
  * Failures on any CPU count for the test point that runs. An ASSERT_, REQUIRE or SKIP there ends
  * the function on that CPU, and the point in whoever waits for it. What still runs when a

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Names for addresses of code, if the build has put a table of them into the image (scripts/symbols.sh)
+ * Names for addresses of code, if the build has put a table of them into the image
+ * (scripts/symbols.sh)
  */
 #ifndef X86_SYMBOLS_H
 #define X86_SYMBOLS_H

@@ -152,6 +152,7 @@ with_space() { # MEGABYTES COMMAND...
 	kill -TERM $pid
 	status=0
 	wait $pid || status=$?
+	echo "status $status: $(ls "$own/kernels")"
 	[[ $status -eq 143 && -z $(ls "$own/kernels") ]]
 }
 
