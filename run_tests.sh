@@ -55,6 +55,11 @@ check_combination() {
 
 patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' kernel='' vmm=''
 while (($#)); do
+	# -j4 and --on=tcg mean -j 4 and --on tcg.
+	case $1 in
+	-[gj]?*) set -- "${1:0:2}" "${1:2}" "${@:2}" ;;
+	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+	esac
 	case $1 in
 	-g | -j | --tap-dir | --junit | --on | --kernel | --vmm)
 		(($# >= 2)) || die "$1 needs a value; see --help"

@@ -25,7 +25,6 @@
 #include <x86/memory.h>
 #include <x86/msr.h>
 #include <x86/smp.h>
-#include <x86/time.h>
 #include <x86/user.h>
 #include <xen/page.h>
 

@@ -52,7 +52,7 @@ first_line() {
 	local i
 	for ((i = 0; i < runs; i++)); do
 		vmrun_in_l1 --smp 2 --xen --hyperv --stats 2>&1 | tr -d '\r' |
-			sed -n 's/^vmrun: .*first output after \([0-9]*\).*/\1/p'
+			sed -n 's/^vmrun: stats: first_output_ms=\([0-9]*\).*/\1/p'
 	done | median
 }
 

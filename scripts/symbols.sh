@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # usage: symbols.sh GUEST.elf
 # Writes, as assembly, the table of the guest's functions that its exception dump names addresses by

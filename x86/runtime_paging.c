@@ -22,8 +22,11 @@
  *	bit 3	a reserved bit was set in an entry
  *	bit 4	a fetch (EFER.NXE = 1)
  *
- * and CR2 the address. The CPU sets A in each entry that it uses, and D in the leaf on a write; it
- * does neither for an access that faults in that leaf.
+ * and CR2 the address. The CPU sets A in each entry that it uses, and D in the leaf on a write; not
+ * for a write that the leaf forbids.
+ *
+ * QEMU's TCG leaves bit 0 clear when a reserved bit is set (target/i386/tcg/sysemu/excp_helper.c,
+ * mmu_translate, do_fault_rsvd), which is listed in knownbugs.cfg.
  *
  * Sources: Intel SDM volume 3, section 5.6 "Access Rights", 5.7 "Page-Fault Exceptions", 5.8
  * "Accessed and Dirty Flags", 5.4 (PAE) and 5.5 (4-level); AMD APM volume 2, sections 5.3 to 5.6.

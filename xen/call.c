@@ -19,7 +19,6 @@
 #include <hypercall/instruction.h>
 #include <hyperv/page.h>
 #include <test/test.h>
-#include <x86/memory.h>
 #include <x86/smp.h>
 #include <x86/user.h>
 #include <xen/hypercall.h>

@@ -23,7 +23,6 @@
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
 #include <test/test.h>
-#include <x86/memory.h>
 #include <x86/msr.h>
 #include <x86/smp.h>
 #include <x86/user.h>

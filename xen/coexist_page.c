@@ -68,8 +68,8 @@ static void expect_hyperv_page(const uint8_t *page, const char *when)
 }
 
 /*
- * One call each, so that the pages are seen to be more than bytes. Not if these were found wrong: what
- * they would do then is anybody's guess.
+ * One call each, so that the pages are seen to be more than bytes. Not if these were found wrong:
+ * what they would do then is anybody's guess.
  */
 static void expect_calls_work(const void *xen_page, const void *hyperv_page, const char *when)
 {

@@ -10,7 +10,6 @@
  *
  * This VM is configured so, by "requires = xen-hcall=0x40000000 hyperv".
  */
-#include <hypercall/instruction.h>
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
 #include <libc/string.h>

@@ -13,22 +13,19 @@
  *	Xen: sched_op yield		0. As a Hyper-V call it would be refused with 2 or 3.
  *	Hyper-V: a reserved bit set	3. As a Xen call it would be -ENOSYS, and counted by vmrun.
  *
- * Over all points more than six thousand calls are made.
+ * Over all points more than five thousand calls are made.
  */
-#include <hypercall/instruction.h>
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
 #include <test/test.h>
-#include <x86/memory.h>
 #include <x86/msr.h>
 #include <x86/smp.h>
-#include <x86/time.h>
 #include <xen/hypercall.h>
 #include <xen/page.h>
 #include <xen/vmrun.h>
 
 #define MANY	 1000
-#define SOME	 250
+#define SOME	 200
 #define CPUS_MAX 4
 
 static struct {

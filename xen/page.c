@@ -24,7 +24,6 @@
  * All of this is the same in a VM that has Hyper-V's hypercalls too. There the guest has
  * these enabled, with a page of their own, before each test point.
  */
-#include <hypercall/instruction.h>
 #include <hyperv/page.h>
 #include <libc/string.h>
 #include <test/test.h>

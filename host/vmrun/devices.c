@@ -66,11 +66,29 @@ static void update_interrupt(const struct vm *vm)
 
 static uint8_t read_port(uint32_t port)
 {
+	if (port >= VMRUN_PORT_TEXT && port < VMRUN_PORT_TEXT + sizeof(uint32_t))
+		return (uint8_t)(VMRUN_TEXT_MAGIC >> 8 * (port - VMRUN_PORT_TEXT));
 	if (in_com1(port))
 		return uart_read(&com1, port - COM1);
 	if (port == VMRUN_PORT_CONSOLE)
 		return VMRUN_PORT_CONSOLE;
 	return 0xff;
+}
+
+/* The text whose guest-physical address was written to the text port. */
+static void write_text(const struct vm *vm, uint32_t address)
+{
+	const struct vmrun_text *text = (const void *)(vm->ram.data + address);
+
+	if (address + sizeof(*text) > vm->ram.size ||
+	    address + sizeof(*text) + text->size > vm->ram.size) {
+		if (end_claim()) {
+			say("the guest's text at 0x%x is not in its RAM", address);
+			end_now(vm, STATUS_DIED);
+		}
+		return;
+	}
+	write_all(vm, (const uint8_t *)text->bytes, text->size);
 }
 
 /* Returns whether the byte goes to the console. */
@@ -114,6 +132,14 @@ bool devices_out(struct vcpu *vcpu, const struct io *io)
 	if (io->port == VMRUN_PORT_EXIT)
 		return true;
 	lock_devices(vcpu);
+	if (io->port == VMRUN_PORT_TEXT && io->size == sizeof(uint32_t)) {
+		uint32_t address;
+
+		memcpy(&address, io->data, sizeof(address));
+		write_text(vcpu->vm, address);
+		unlock_devices(vcpu);
+		return false;
+	}
 	for (unsigned int i = 0; i < io->count; i++) {
 		for (unsigned int byte = 0; byte < io->size; byte++, data++)
 			if (write_port((uint32_t)io->port + byte, *data))

@@ -107,12 +107,21 @@ void test_report(const struct test_site *site, const char *expected, const char 
 		test_abort();
 }
 
+__attribute__((format(printf, 4, 5))) static void report_words(const struct test_site *site,
+							       const char *expected,
+							       const char *actual,
+							       const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	test_report(site, expected, actual, format, arguments);
+	va_end(arguments);
+}
+
 void test_mismatch(const struct test_site *site, const char *expected, const char *actual)
 {
-	va_list none;
-
-	memset(&none, 0, sizeof(none));
-	test_report(site, expected, actual, "", none);
+	report_words(site, expected, actual, "");
 }
 
 void test_fail(const struct test_site *site, const char *format, ...)

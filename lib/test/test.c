@@ -8,7 +8,7 @@
 #include <test/platform.h>
 #include <test/report.h>
 
-/* The linker makes these at the ends of the section. */
+/* The linker makes these at the ends of the section. To cppcheck they are two arrays. */
 extern const struct test __start_vmabi_tests[], __stop_vmabi_tests[];
 
 /* By file, for programs of several, and line. */
@@ -24,6 +24,7 @@ static const struct test *next_test(const struct test *last)
 {
 	const struct test *next = NULL;
 
+	/* cppcheck-suppress comparePointers */
 	for (const struct test *test = __start_vmabi_tests; test < __stop_vmabi_tests; test++)
 		if ((!last || comes_before(last, test)) && (!next || comes_before(test, next)))
 			next = test;
@@ -69,6 +70,7 @@ int test_main(void)
 	bool failed = false;
 	unsigned int number = 0;
 
+	/* cppcheck-suppress comparePointers */
 	print_plan(__stop_vmabi_tests - __start_vmabi_tests);
 	while ((test = next_test(test)))
 		failed |= run_point(test, ++number);

@@ -30,8 +30,10 @@
  *	      actual: 0x0
  *	  ...
  *
- * An error (REQUIRE) has "severity: error" in its entry. After TEST_MAX_REPORTS entries of one
- * point the rest are only counted.
+ * An error (REQUIRE) has "severity: error" in its entry; one from another CPU than the first has
+ * "cpu: N"; a message of several lines, such as the dump of an exception, is a block. After
+ * TEST_MAX_REPORTS failures of one point the rest are only counted, under "unreported". test_diag()
+ * in a point that has failed already is an entry with nothing but a "note".
  *
  * The harness is also built for programs on the host (VMABI_HOSTED): then main() is the harness's
  * own, TAP goes to stdout, and the exit status is 0 only if no point failed.

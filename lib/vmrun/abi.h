@@ -7,11 +7,12 @@
  *
  * I/O ports
  *	0x3f8-0x3ff	COM1, a 16550A; what is written to it goes to vmrun's stdout
- *	0xe9		debug console: reads 0xe9, and what is written goes to stdout. KVM makes an exit
- *			to vmrun of each byte, also of REP OUTSB (arch/x86/kvm/emulate.c, em_out).
- *	0xec		text, 32 bits wide: reads VMRUN_TEXT_MAGIC. Writing the guest-physical address
- *			of a struct vmrun_text sends its bytes to stdout, by one exit. One that does
- *			not lie in RAM is an error that ends vmrun.
+ *	0xe9		debug console: reads 0xe9, and what is written goes to stdout. KVM makes an
+ *			exit to vmrun of each byte, also of REP OUTSB (arch/x86/kvm/emulate.c,
+ *			em_out).
+ *	0xec		text, 32 bits wide: reads VMRUN_TEXT_MAGIC. Writing the guest-physical
+ *			address of a struct vmrun_text sends its bytes to stdout, by one exit. One
+ *			that does not lie in RAM is an error that ends vmrun.
  *	0xf4		exit: the byte written is vmrun's exit status
  *
  * Xen hypercalls that KVM leaves to user space (vmrun --xen). vmrun keeps, for each vCPU, what the
@@ -27,9 +28,10 @@
  *				reached vmrun, from all vCPUs
  *	all others		-ENOSYS (-38)
  *
- * Hyper-V hypercalls that KVM leaves to user space (vmrun --hyperv): HvCallPostMessage and
- * HvCallSignalEvent return HV_STATUS_INVALID_CONNECTION_ID (0x12), extended ones (0x8001 up)
- * HV_STATUS_INVALID_HYPERCALL_CODE (2).
+ * Hyper-V hypercalls that KVM leaves to user space (vmrun --hyperv): extended ones (0x8001 up) return
+ * HV_STATUS_INVALID_HYPERCALL_CODE (2). HvCallPostMessage and HvCallSignalEvent would return
+ * HV_STATUS_INVALID_CONNECTION_ID (0x12), but come only from a vCPU with an active SynIC, which vmrun
+ * does not offer: KVM refuses them itself (3).
  */
 #ifndef VMRUN_ABI_H
 #define VMRUN_ABI_H

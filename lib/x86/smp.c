@@ -120,6 +120,7 @@ unsigned int cpu_count(void)
 
 	self = apic_id();
 	cpus[0]->apic_id = self;
+	/* cppcheck-suppress comparePointers */
 	memcpy((void *)AP_TRAMPOLINE, ap_trampoline, ap_trampoline_end - ap_trampoline);
 	for (unsigned int i = 0; i < found; i++) {
 		if (ids[i] != self) {

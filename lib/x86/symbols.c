@@ -18,6 +18,7 @@ static const struct symbol *find(uintptr_t address)
 
 	if (address >= (uintptr_t)__text_end)
 		return NULL;
+	/* cppcheck-suppress comparePointers */
 	for (const struct symbol *symbol = __symbols_start; symbol < __symbols_end; symbol++) {
 		if (symbol->address > address)
 			break;

@@ -5,8 +5,12 @@
 #include <x86/io.h>
 #include <x86/lock.h>
 
-/* VMware's timing leaf, which others took over: EAX is the TSC's frequency in kHz. */
-#define LEAF_HYPERVISOR_TIMING 0x40000010u
+/*
+ * VMware's timing leaf, which KVM's VMMs took over: EAX is the TSC's frequency in kHz. KVM's leaves, where
+ * another hypervisor's stand first, begin higher.
+ */
+#define HYPERVISOR_BASE	  0x40000000u
+#define HYPERVISOR_TIMING 0x10u
 
 /* TSC / core crystal clock = EBX / EAX, and ECX is the crystal's frequency in Hz, or 0. */
 #define LEAF_TSC 0x15
@@ -34,11 +38,16 @@ static struct lock lock;
 
 static uint64_t khz_by_cpuid(void)
 {
-	struct cpuid leaf = cpuid_checked(LEAF_HYPERVISOR_TIMING, 0);
+	uint32_t base = HYPERVISOR_BASE;
 
-	if (leaf.eax)
-		return leaf.eax;
-	leaf = cpuid_checked(LEAF_TSC, 0);
+	cpuid_hypervisor("KVMKVMKVM\0\0", &base);
+	if (cpuid(base, 0).eax >= base + HYPERVISOR_TIMING) {
+		uint32_t khz = cpuid(base + HYPERVISOR_TIMING, 0).eax;
+
+		if (khz)
+			return khz;
+	}
+	struct cpuid leaf = cpuid_checked(LEAF_TSC, 0);
 	if (leaf.eax && leaf.ebx && leaf.ecx)
 		return (uint64_t)leaf.ecx * leaf.ebx / leaf.eax / 1000;
 	return 0;

@@ -75,6 +75,15 @@ tree_with_config() { # TEXT
 	refused "unknown vmm 'bochs' (there are: vmrun qemu)"
 }
 
+@test "a value may stand in the option's own word" {
+	run_tests -j0
+	refused "-j takes a number from 1, not '0'"
+	run_tests -gno-such-group
+	refused "unknown group 'no-such-group'"
+	run_tests --on=moon
+	refused "unknown host 'moon'"
+}
+
 @test "a number of jobs that is none is refused" {
 	for jobs in 0 -1 two 1.5 ''; do
 		run_tests -j "$jobs"
