@@ -94,7 +94,7 @@ $(foreach program,$(PROGRAMS),$(eval $(call program_rules,$(program))))
 CHECK_PROGRAMS := $(HOSTED_TESTS) build/host/tests/l1_program \
 	build/guests/x86_64/host/tests/guests/broken.elf
 
-build/host/tests/l1_program: build/hosted/host/tests/l1_program.o
+build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
