@@ -37,7 +37,7 @@ sub points_of {
 	while (my $result = $parser->next) {
 		if ($result->is_test) {
 			push @points, { result => $result, detail => '' };
-		} elsif (@points && $result->is_yaml) {
+		} elsif (@points && ($result->is_yaml || $result->is_comment)) {
 			$points[-1]{detail} .= $result->raw . "\n";
 		}
 	}
@@ -89,20 +89,28 @@ sub take_file {
 	}
 }
 
+sub print_by_reason {
+	my ($title, @entries) = @_;
+	my (%points, @reasons);
+	for my $entry (@entries) {
+		push @reasons, $entry->{reason} if !$points{ $entry->{reason} };
+		push @{ $points{ $entry->{reason} } }, $entry->{title};
+	}
+	print "\n$title\n" if @entries;
+	for my $reason (@reasons) {
+		print "  $reason\n";
+		print "      $_\n" for @{ $points{$reason} };
+	}
+}
+
 take_file($_) for @ARGV;
 
 if (@failures) {
 	print "\nFailures\n";
 	print "\n$_->{title}\n$_->{detail}" for @failures;
 }
-if (@known) {
-	print "\nKnown bugs (knownbugs.cfg)\n";
-	print "  $_->{title}\n      $_->{reason}\n" for @known;
-}
-if (@mended) {
-	print "\nKnown bugs that pass here, so that knownbugs.cfg is out of date\n";
-	print "  $_->{title}\n      $_->{reason}\n" for @mended;
-}
+print_by_reason("Known bugs (knownbugs.cfg)", @known);
+print_by_reason("Known bugs that pass here, so that knownbugs.cfg is out of date", @mended);
 if (%skips) {
 	print "\nSkipped\n";
 	printf "  %4d  %s\n", $skips{$_}, $_ for sort keys %skips;

@@ -36,7 +36,8 @@ die() {
 
 # One line of what a step said: the cause.
 cause() { # LOG
-	if grep -qE "No space left|enough free space|Disk quota" "$1"; then
+	# tar says "Wrote only" of the file in which the space came to its end.
+	if grep -qE "No space left|enough free space|Disk quota|Wrote only" "$1"; then
 		echo "there is no space in $kernels (200 MB are needed); make room, or point" \
 			"XDG_CACHE_HOME at a place that has it"
 	else
