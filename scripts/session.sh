@@ -6,9 +6,26 @@
 #
 # shellcheck disable=SC2154 # the options are run_tests.sh's, the hosts' names are hosts.sh's
 
+# What would fail only after all the work, or in words that hide the cause, is tried out before.
+check_places() {
+	local probe
+	if ! probe=$(mktemp 2>/dev/null) || ! head -c 1M /dev/zero 2>/dev/null >"$probe"; then
+		rm -f "$probe"
+		die "there is no room for temporary files in ${TMPDIR:-/tmp}; make some, or point TMPDIR elsewhere"
+	fi
+	rm -f "$probe"
+	if [[ $tap_dir ]] && ! { mkdir -p "$tap_dir" && touch "$tap_dir/.new" && rm "$tap_dir/.new"; } 2>/dev/null; then
+		die "cannot write to the folder $tap_dir (--tap-dir)"
+	fi
+	if [[ $junit ]] && ! { touch "$junit.new" && rm "$junit.new" && [[ ! -d $junit ]]; } 2>/dev/null; then
+		die "cannot write $junit (--junit)"
+	fi
+}
+
 # Everything that a test script takes for granted: tools, guests, the host it will be given.
 prepare() {
 	local record requires hosts needs_nested=
+	check_places
 	"$top/scripts/tools.sh" install build run ${junit:+junit} || exit 1
 	run_group build || exit 1
 	for record in "${selected[@]}"; do
@@ -95,7 +112,7 @@ run_prove() { # TAP-FOLDER
 run_raw() { # TAP-FOLDER
 	local name status=0
 	for name in $(names_of_selected); do
-		echo "# $name"
+		((${#selected[@]} == 1)) || echo "# $name"
 		# shellcheck disable=SC2016 # the inner shell expands these
 		run_group bash -o pipefail -c '"$1" | tee "$2"' raw \
 			"$top/build/tests/$name" "$1/$name" || status=1
@@ -105,13 +122,13 @@ run_raw() { # TAP-FOLDER
 
 write_junit() { # TAP-FOLDER
 	(cd "$1" && prove --formatter TAP::Formatter::JUnit --source File \
-		--file-option extensions=.tap ./*.tap) >"$junit" || true
-	[[ -s $junit ]]
+		--file-option extensions=.tap ./*.tap) >"$1/junit" || true
+	[[ -s $1/junit ]] && cp "$1/junit" "$junit"
 }
 
 run_selected() {
 	local work name status=0
-	work=$(mktemp -d) || die "no room for a temporary folder; point TMPDIR at a place with room"
+	work=$(mktemp -d)
 	# shellcheck disable=SC2064
 	trap "rm -rf '$work'" EXIT
 	if [[ $raw ]]; then
@@ -124,7 +141,7 @@ run_selected() {
 		mv "$work/$name" "$work/$name.tap"
 	done
 	if [[ $tap_dir ]]; then
-		{ mkdir -p "$tap_dir" && cp "$work"/*.tap "$tap_dir/"; } ||
+		cp "$work"/*.tap "$tap_dir/" ||
 			die "cannot write to the folder $tap_dir"
 	fi
 	if [[ $junit ]]; then

@@ -100,6 +100,18 @@ tree_with_config() { # TEXT
 	refused "--kernel chooses the kernel of the host nested"
 }
 
+@test "a place for results that cannot be written to is refused before any test runs" {
+	run_tests --tap-dir /proc/x xen-page
+	refused "cannot write to the folder /proc/x (--tap-dir)"
+	run_tests --junit /proc/x xen-page
+	refused "cannot write /proc/x (--junit)"
+}
+
+@test "no room for temporary files is told as that" {
+	run --separate-stderr env TMPDIR=/proc ./run_tests.sh xen-page
+	refused "there is no room for temporary files in /proc"
+}
+
 @test "a test and a group that have nothing in common are refused" {
 	run_tests -g runtime 'xen-*'
 	refused "no test is in all of: xen-* runtime"
