@@ -91,8 +91,17 @@ $(foreach program,$(PROGRAMS),$(eval $(call program_rules,$(program))))
 # --- what one asks for --------------------------------------------------------------------------
 
 # What make check runs beside the suite: the unit tests, and what goes wrong on purpose.
-CHECK_PROGRAMS := $(HOSTED_TESTS) build/host/tests/l1_program \
-	build/guests/x86_64/host/tests/guests/broken.elf
+CHECK_PROGRAMS := $(HOSTED_TESTS) $(ARCHS:%=build/guests/%/host/tests/guests/broken.elf) \
+	$(addprefix build/host/tests/,l1_program flat_rom.bin multiboot.elf)
+
+build/host/tests/flat_rom.bin: host/tests/flat_rom.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c $< -o $@.o
+	objcopy -O binary -j .text $@.o $@
+
+build/host/tests/multiboot.elf: host/tests/multiboot.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-n,-Ttext=0x100000,-e,start $< -o $@
 
 build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
