@@ -9,6 +9,11 @@
 
 bats_require_minimum_version 1.5.0
 
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/../.." || exit
+	host/nested/prepare.sh stock-7.2
+}
+
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.." || exit
 	archs=$(sed -n 's/^ARCHS := //p' build/config.mk)

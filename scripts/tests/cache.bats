@@ -18,6 +18,7 @@ setup() {
 	real=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi
 	export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache TMPDIR=$BATS_TEST_TMPDIR/tmp
 	own=$XDG_CACHE_HOME/vmabi
+	qemu=$(sed -n 's/^QEMU := //p' build/config.mk)
 	mkdir -p "$own/kernels" "$TMPDIR"
 }
 
@@ -88,14 +89,14 @@ one_line_with() { # STREAM TEXT...
 
 @test "a damaged snapshot is said to be damaged and made again" {
 	own_kernel
-	host/nested/snapshot.sh qemu-system-x86_64 build/host/nested/init/init \
+	host/nested/snapshot.sh "$qemu" build/host/nested/init/init \
 		"$own/kernels/stock-7.2" 2>/dev/null
 	printf 'x' | dd of="$(echo "$own"/snapshots/*/state)" bs=1 seek=4000 conv=notrunc status=none
-	run --separate-stderr host/nested/snapshot.sh qemu-system-x86_64 build/host/nested/init/init \
+	run --separate-stderr host/nested/snapshot.sh "$qemu" build/host/nested/init/init \
 		"$own/kernels/stock-7.2"
 	[[ $status -eq 0 && $stderr == *"is damaged; it is made again"* ]]
 	# It is as good as new.
-	run --separate-stderr host/nested/snapshot.sh qemu-system-x86_64 build/host/nested/init/init \
+	run --separate-stderr host/nested/snapshot.sh "$qemu" build/host/nested/init/init \
 		"$own/kernels/stock-7.2"
 	[[ $status -eq 0 && -z $stderr ]]
 }
@@ -121,7 +122,7 @@ with_space() { # MEGABYTES COMMAND...
 
 @test "no space for a snapshot is told as that" {
 	as_root
-	with_space 100 host/nested/snapshot.sh qemu-system-x86_64 build/host/nested/init/init \
+	with_space 100 host/nested/snapshot.sh "$qemu" build/host/nested/init/init \
 		"$real/kernels/stock-7.2"
 	[[ $status -ne 0 && -z $output ]]
 	one_line_with "$stderr" "no space" "XDG_CACHE_HOME"
