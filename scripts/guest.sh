@@ -56,13 +56,15 @@ qemu_options() { # ACCELERATOR CPU
 
 # The known bugs of this host, as options of supervise. Reads $known, sets $known_options.
 known_bugs() { # HOST/KERNEL
-	local bug where point reason pattern
+	local place=$1 bug where point reason pattern
 	known_options=()
+	((${#known[@]})) || return 0
+	place+=/qemu-$("$(qemu_program)" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
 	for bug in "${known[@]}"; do
 		IFS=$'\037' read -r where point reason <<<"$bug"
 		for pattern in $where; do
 			# shellcheck disable=SC2053 # the pattern is meant as one
-			[[ $1 != $pattern ]] || known_options+=(--known "$point=$reason")
+			[[ $place != $pattern ]] || known_options+=(--known "$point=$reason")
 		done
 	done
 }
