@@ -7,14 +7,25 @@
 #	tools.sh install GROUP...	installs what is missing, as root or by sudo
 #
 # Groups: build (guests and host programs), run (the suite), host (a single test), lint, junit, check
-# (make check). CC, QEMU and I386 (yes or no) in the environment are honoured, so that configure and
-# its result are asked the same question.
+# (make check). What is looked for is what was configured; CC, QEMU and I386 (yes or no) in the
+# environment go before that.
 # Status: 0 nothing is missing (any more), 1 something is.
 set -eu
 
-CC=${CC:-gcc}
-QEMU=${QEMU:-qemu-system-x86_64}
-I386=${I386:-yes}
+# What configure wrote, or this.
+configured() { # NAME DEFAULT
+	value=$(sed -n "s/^$1 := //p" "$(dirname "$0")/../build/config.mk" 2>/dev/null) || true
+	echo "${value:-$2}"
+}
+
+CC=${CC:-$(configured CC gcc)}
+QEMU=${QEMU:-$(configured QEMU qemu-system-x86_64)}
+if [ -z "${I386-}" ]; then
+	case $(configured ARCHS i386) in
+	*i386*) I386=yes ;;
+	*) I386=no ;;
+	esac
+fi
 qemu_minimum=7.2
 
 # shellcheck disable=SC2317 # these are called as the TEST of need()
