@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "acpi.h"
-#include "arguments.h"
 #include "elf.h"
 #include "end.h"
 #include "layout.h"
@@ -48,8 +47,6 @@ static const char help[] =
 	"  --hyperv           all Hyper-V features that KVM has, but for the SynIC\n"
 	"  --enforce-cpuid    let KVM refuse Hyper-V features that CPUID does not show\n"
 	"  --timeout SECONDS  time limit, such as 10 or 0.5 (none)\n"
-	"  --arguments-from FILE  create the VM, then read further arguments from FILE, each\n"
-	"                     ended by a NUL byte, until its end (for a FIFO: until it is closed)\n"
 	"  --stats            times and number of exits on stderr at the end\n"
 	"  --probe            print what the KVM here offers, and end\n"
 	"  --help, --version\n"
@@ -113,7 +110,7 @@ static __attribute__((noreturn)) void run(struct vm *vm, const struct options *o
 	uint32_t info;
 	const uint8_t *file = map_guest(options->guest, &size);
 
-	vm_configure(vm, options);
+	vm_create(vm, options);
 	info = load_guest(vm, file, size, &image);
 	vcpu_enter(&vm->vcpus[0], &image, info);
 
@@ -124,21 +121,6 @@ static __attribute__((noreturn)) void run(struct vm *vm, const struct options *o
 	if (options->timeout_ns)
 		watchdog_start(vm);
 	vcpu_run(&vm->vcpus[0]);
-}
-
-/* Waits, with the VM made, for the rest of the arguments. */
-static void read_arguments(struct options *options)
-{
-	static struct arguments arguments;
-	static struct message why;
-
-	if (!arguments_read(&arguments, options->arguments_from, &why))
-		fail("--arguments-from %s: %s", options->arguments_from, why.text);
-	end_start_clock();
-	if (!options_parse(options, arguments.count, arguments.argv, &why))
-		fail("%s", why.text);
-	if (options->action != ACTION_RUN)
-		fail("--arguments-from %s: arguments that run no guest", options->arguments_from);
 }
 
 /* Everything that runs no guest. */
@@ -166,14 +148,7 @@ int main(int argc, char **argv)
 		fail("%s", why.text);
 	if (options.action != ACTION_RUN)
 		return print(options.action);
-	if (options.arguments_from) {
-		vm_prepare(&vm);
-		watchdog_prepare();
-		read_arguments(&options);
-	}
 	if (!options_complete(&options, &why))
 		fail("%s", why.text);
-	if (!options.arguments_from)
-		vm_prepare(&vm);
 	run(&vm, &options);
 }

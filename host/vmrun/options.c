@@ -110,20 +110,13 @@ static bool set_value(struct options *options, const char *name, const char *val
 			return true;
 		return refuse(why, "--timeout %s: give seconds above 0, such as 10 or 0.5", value);
 	}
-	if (!strcmp(name, "--append")) {
-		options->append = value;
-		return true;
-	}
-	if (options->arguments_from)
-		return refuse(why, "--arguments-from can be given once only");
-	options->arguments_from = value;
+	options->append = value; /* --append */
 	return true;
 }
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--smp", "--mem", "--append", "--timeout",
-					     "--arguments-from" };
+	static const char *const names[] = { "--smp", "--mem", "--append", "--timeout" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))

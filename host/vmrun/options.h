@@ -13,7 +13,6 @@ struct options {
 	enum action action;
 	const char *guest;
 	const char *append;
-	const char *arguments_from;
 	unsigned int smp;
 	unsigned int mem_mib;
 	uint64_t timeout_ns; /* 0: none */

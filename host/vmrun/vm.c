@@ -72,7 +72,7 @@ static void create_irqchip(struct vm *vm)
 		fail("KVM_CREATE_PIT2: %s", strerror(errno));
 }
 
-void vm_prepare(struct vm *vm)
+static void create_vm(struct vm *vm)
 {
 	struct message why;
 	int size;
@@ -90,8 +90,6 @@ void vm_prepare(struct vm *vm)
 		fail("KVM_CREATE_VM: %s%s", strerror(errno),
 		     errno == EBUSY ? ": another hypervisor uses the CPU's virtualization, stop it"
 				    : "");
-	create_irqchip(vm);
-	vcpu_create(vm, 0);
 }
 
 /* Asks KVM for its leaves, and makes of them what the CPUs of this VM show. */
@@ -119,17 +117,19 @@ static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
 		     CPUID_CAPACITY);
 }
 
-void vm_configure(struct vm *vm, const struct options *options)
+void vm_create(struct vm *vm, const struct options *options)
 {
 	static struct cpuid cpuid;
 
 	vm->options = options;
+	create_vm(vm);
+	create_irqchip(vm);
 	if (options->hyperv)
 		hyperv_require(vm);
 	if (options->xen)
 		xen_enable(vm);
 	create_memory(vm);
-	for (unsigned int id = 1; id < options->smp; id++)
+	for (unsigned int id = 0; id < options->smp; id++)
 		vcpu_create(vm, id);
 	build_cpuid(vm, &cpuid);
 	for (unsigned int id = 0; id < options->smp; id++)

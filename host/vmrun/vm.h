@@ -29,13 +29,7 @@ int vm_open_kvm(struct message *why);
 /* KVM_CHECK_EXTENSION: 0 is no, anything above is yes and may mean more. */
 unsigned int vm_capability(int kvm_fd, unsigned int capability);
 
-/*
- * A VM comes about in two steps, so that --arguments-from can wait between them; each fail()s if it
- * cannot. What every VM has: interrupt controllers and the first vCPU.
- */
-void vm_prepare(struct vm *vm);
-
-/* What the options ask for: memory, the other vCPUs, Xen's and Hyper-V's ABI. */
-void vm_configure(struct vm *vm, const struct options *options);
+/* Makes the VM that the options ask for, or fail()s. */
+void vm_create(struct vm *vm, const struct options *options);
 
 #endif

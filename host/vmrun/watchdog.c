@@ -26,9 +26,7 @@
 #define KICK_SIGNAL SIGUSR1
 
 static atomic_bool stopping;
-static sem_t parked, started;
-static bool prepared;
-static struct vm *watched; /* set before started is posted */
+static sem_t parked;
 
 bool watchdog_wants_stop(void)
 {
@@ -183,14 +181,9 @@ static void stop_all(struct vm *vm)
 static void *watch(void *argument)
 {
 	struct timespec deadline;
-	struct vm *vm;
-	uint64_t end;
+	struct vm *vm = argument;
+	uint64_t end = end_start_time() + vm->options->timeout_ns;
 
-	(void)argument;
-	while (sem_wait(&started) != 0)
-		;
-	vm = watched;
-	end = end_start_time() + vm->options->timeout_ns;
 	deadline.tv_sec = (time_t)(end / NANOSECONDS);
 	deadline.tv_nsec = (long)(end % NANOSECONDS);
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) != 0)
@@ -206,23 +199,13 @@ static void interrupt_only(int signal)
 	(void)signal;
 }
 
-void watchdog_prepare(void)
+void watchdog_start(struct vm *vm)
 {
 	/* No SA_RESTART: KVM_RUN shall return. */
 	struct sigaction action = { .sa_handler = interrupt_only };
 	pthread_t thread;
 
-	if (sem_init(&parked, 0, 0) < 0 || sem_init(&started, 0, 0) < 0 ||
-	    sigaction(KICK_SIGNAL, &action, NULL) < 0 ||
-	    pthread_create(&thread, NULL, watch, NULL) != 0)
+	if (sem_init(&parked, 0, 0) < 0 || sigaction(KICK_SIGNAL, &action, NULL) < 0 ||
+	    pthread_create(&thread, NULL, watch, vm) != 0)
 		fail("--timeout: cannot start the watchdog thread");
-	prepared = true;
-}
-
-void watchdog_start(struct vm *vm)
-{
-	if (!prepared)
-		watchdog_prepare();
-	watched = vm;
-	sem_post(&started);
 }

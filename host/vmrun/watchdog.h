@@ -12,10 +12,7 @@ struct vm;
 /* How long a vCPU may take to leave KVM_RUN before it counts as stuck in the host's kernel. */
 #define WATCHDOG_GRACE_SECONDS 2
 
-/* Creates its thread, which waits for watchdog_start(). */
-void watchdog_prepare(void);
-
-/* Starts it, and creates it if that was not done. The limit counts from the start of vmrun. */
+/* Starts its thread. The limit counts from the start of vmrun. */
 void watchdog_start(struct vm *vm);
 
 /* Whether vCPUs are to park; asked after KVM_RUN was interrupted. */

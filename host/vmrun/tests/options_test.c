@@ -5,7 +5,6 @@
 #include <string.h>
 #include <test/test.h>
 
-#include "../arguments.h"
 #include "../options.h"
 
 #define MAX_WORDS 10
@@ -138,7 +137,6 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--xen=" }, "--xen=: give an MSR" },
 		{ { "g", "--hyperv=1" }, "--hyperv takes no value" },
 		{ { "g", "--enforce-cpuid" }, "give --hyperv too" },
-		{ { "--arguments-from=a", "--arguments-from=b" }, "once only" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -182,40 +180,4 @@ TEST("seconds are read to the nanosecond")
 		if (good)
 			EXPECT_EQ(value, cases[i].nanoseconds, "'%s'", cases[i].text);
 	}
-}
-
-static bool split(struct arguments *arguments, const char *text, size_t size, struct message *why)
-{
-	memcpy(arguments->text, text, size);
-	arguments->size = size;
-	return arguments_split(arguments, why);
-}
-
-TEST("arguments from a file are split at NUL bytes, and may be empty or hold anything else")
-{
-	static struct arguments arguments;
-	struct message why;
-	static const char text[] = "guest\0--append\0a b\nc\0";
-
-	ASSERT_TRUE(split(&arguments, text, sizeof(text), &why), "%s", why.text);
-	EXPECT_EQ(arguments.count, 5);
-	EXPECT_STR_EQ(arguments.argv[1], "guest");
-	EXPECT_STR_EQ(arguments.argv[2], "--append");
-	EXPECT_STR_EQ(arguments.argv[3], "a b\nc");
-	EXPECT_STR_EQ(arguments.argv[4], "");
-	EXPECT_TRUE(arguments.argv[5] == NULL);
-}
-
-TEST("arguments from a file that is cut off or has too many are refused")
-{
-	static struct arguments arguments;
-	static const char many[ARGUMENTS_MAX];
-	struct message why;
-
-	EXPECT_FALSE(split(&arguments, "guest", 5, &why));
-	EXPECT_TRUE(strstr(why.text, "not ended by a NUL"), "%s", why.text);
-	EXPECT_FALSE(split(&arguments, "", 0, &why));
-	EXPECT_TRUE(split(&arguments, many, ARGUMENTS_MAX - 1, &why));
-	EXPECT_FALSE(split(&arguments, many, ARGUMENTS_MAX, &why));
-	EXPECT_TRUE(strstr(why.text, "more than 63 arguments"), "%s", why.text);
 }
