@@ -17,7 +17,7 @@ build/config.mk: | configure
 	./configure
 
 # TESTS and GUESTS, from unittests.cfg
-build/tests.mk: unittests.cfg knownbugs.cfg scripts/config.awk scripts/make_tests.sh build/config.mk
+build/tests.mk: build/config.mk FORCE
 	@scripts/make_tests.sh
 
 # --- the guests ---------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
-.PHONY: all check-programs standalone check bench lint clean help
+.PHONY: FORCE all check-programs standalone check bench lint clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)

@@ -3,7 +3,10 @@
 #
 # Runs the tests of unittests.cfg and says what they came to. See --help.
 set -euo pipefail
-top=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+# A script that starts this one in the background has it ignore SIGINT, and a shell cannot undo that.
+ignored=$(sed -n 's/^SigIgn:\t*//p' /proc/$$/status)
+((!(0x$ignored & 2))) || exec env --default-signal=INT "$0" "$@"
+top=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
 # shellcheck source=scripts/selection.sh
@@ -21,11 +24,12 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   -j N              so many at a time (default: one for each CPU)
   -l                list the tests: groups, needs, and the host that would run each
   -v                show each point as it comes
-  -t                print the raw TAP of each test to stdout, and the summary to stderr
-  --tap-dir DIR     leave one TEST.tap for each test in DIR
+  -t                print the raw TAP, of one test after the other, to stdout, and the summary to
+                    stderr
+  --tap-dir DIR     leave one TEST.tap for each test in DIR (what was there stays)
   --junit FILE      write the results in JUnit's format too
   --on HOST         run on this host: $all_hosts (default: the first that serves)
-  --kernel KERNEL   the nested host's kernel: $all_kernels (default: ${all_kernels%% *})
+  --kernel KERNEL   the nested host, with this kernel: $all_kernels (default: ${all_kernels%% *})
   --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
   --list-hosts      what each host offers and lacks, and why
   --help            show this
@@ -83,6 +87,7 @@ while (($#)); do
 		exit
 		;;
 	-*) die "unknown option '$1'; see --help" ;;
+	'') die "a test's name is empty" ;;
 	*) patterns+=("$1") ;;
 	esac
 	shift
@@ -92,6 +97,8 @@ done
 [[ -z $kernel ]] || one_of kernel "$kernel" "$all_kernels"
 [[ -z $vmm ]] || one_of vmm "$vmm" "vmrun qemu"
 check_combination
+# Whoever asks for a kernel is not to be answered by this machine's own.
+[[ -z $kernel ]] || on=nested
 # Later steps change the folder.
 [[ -z $tap_dir ]] || tap_dir=$(realpath -m -- "$tap_dir")
 [[ -z $junit ]] || junit=$(realpath -m -- "$junit")

@@ -5,7 +5,7 @@
 #
 # On a quiet machine only: a second load doubles most of it. VMABI_RUNS sets the number of runs.
 set -euo pipefail
-top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..")
 cd "$top"
 # shellcheck source=scripts/hosts.sh
 source scripts/hosts.sh
@@ -17,8 +17,8 @@ guest=build/guests/x86_64/xen/coexist_dispatch.elf
 scripts/tools.sh install build run
 [[ -e build/config.mk ]] || ./configure
 make -s -j "$(nproc)" all build/host/tests/repeat
-host/nested/prepare.sh "$kernel"
-export VMABI_PREPARED=yes VMABI_KERNEL=$kernel
+VMABI_SNAPSHOT=$(host/nested/prepare.sh "$kernel")
+export VMABI_SNAPSHOT VMABI_KERNEL=$kernel
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -44,7 +44,7 @@ repeat() { # COMMAND...: the median of so many runs
 }
 
 vmrun_in_l1() { # VMRUN-OPTION...
-	host/nested/run.sh "$kernel" build/host/vmrun/vmrun "$guest" "$@"
+	host/nested/run.sh "$VMABI_SNAPSHOT" build/host/vmrun/vmrun "$guest" "$@"
 }
 
 # vmrun --stats says how long its guest took to its first byte. QEMU translates code when it runs for the
@@ -53,7 +53,7 @@ first_line() { # RUN
 	local i
 	for ((i = 0; i < runs; i++)); do
 		build/host/nested/restore/restore --file build/host/tests/repeat \
-			--file build/host/vmrun/vmrun --file "$guest" "build/host/nested/$kernel" -- \
+			--file build/host/vmrun/vmrun --file "$guest" "$VMABI_SNAPSHOT" -- \
 			/repeat 3 /vmrun --smp 2 --xen --hyperv --stats "/${guest##*/}" 2>&1 |
 			sed -n 's/^vmrun: stats: first_output_ms=\([0-9]*\).*/\1/p' | sed -n "$1p"
 	done | median

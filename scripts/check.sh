@@ -6,7 +6,7 @@
 # The last line counts the points of all of it: N passed, N failed, N skipped. Status 0 only if nothing
 # failed.
 set -euo pipefail
-cd "${BASH_SOURCE[0]%/*}/.."
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 results=$PWD/build/check
 started=$SECONDS
 

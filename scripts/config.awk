@@ -47,11 +47,16 @@ function value_cut(key, word) {
 	return word
 }
 
-function check_words(key, text,   n, i, part) {
+function check_words(key, text,   n, i, part, done) {
 	n = split(text, part, " ")
 	for (i = 1; i <= n; i++)
 		if (!among(value_cut(key, part[i]), words[key]))
 			complain(FNR, "unknown " key " '" part[i] "' (there are: " words[key] ")")
+	for (i = 1; i <= n; i++)
+		if (among(part[i], done))
+			complain(FNR, key " names '" part[i] "' twice")
+		else
+			done = done " " part[i]
 	if (!n && key != "requires")
 		complain(FNR, key " has no value (there are: " words[key] ")")
 }
@@ -67,6 +72,8 @@ function check_file(text,   line, status) {
 	close(root text)
 	if (text !~ /\.c$/)
 		complain(FNR, "file takes a C file, not '" text "'")
+	else if (text ~ /^(lib|host|scripts)\/|^\/|\.\./)
+		complain(FNR, "file takes a test of this tree; " text " is none")
 	else if (status < 0)
 		complain(FNR, "there is no file " text)
 }

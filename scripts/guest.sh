@@ -5,7 +5,7 @@
 # name, elf, arch, smp, mem, append, requires, hosts, timeout, known and top.
 #
 # From the environment: VMABI_ON, VMABI_KERNEL and VMABI_VMM choose as run_tests.sh --on, --kernel and
-# --vmm do; VMABI_PREPARED says that the nested host is known to be ready.
+# --vmm do; VMABI_SNAPSHOT is the nested host's, if that is known to be ready.
 #
 # shellcheck disable=SC2154
 set -euo pipefail
@@ -75,13 +75,12 @@ choose_host "$requires" "$hosts" "$kernel" "$vmm" "${VMABI_ON-}"
 
 case $host in
 nested)
-	if [[ -z ${VMABI_PREPARED-} ]]; then
-		"$top/host/nested/prepare.sh" "$kernel" >&2 || exit 2
-	fi
+	snapshot=${VMABI_SNAPSHOT-}
+	[[ $snapshot ]] || snapshot=$("$top/host/nested/prepare.sh" "$kernel") || exit 2
 	known_bugs "nested/$kernel"
 	vmrun_options
 	watch=(--kernel-log)
-	command=("$top/host/nested/run.sh" "$kernel" "$vmrun" "$guest" "${options[@]}")
+	command=("$top/host/nested/run.sh" "$snapshot" "$vmrun" "$guest" "${options[@]}")
 	;;
 local)
 	known_bugs "local/$(uname -r)"

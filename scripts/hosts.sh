@@ -19,13 +19,18 @@ all_kernels="stock-7.2 stock-6.12"
 # shellcheck disable=SC2034
 all_needs="kvm xen-hcall hyperv hyperv-enforce"
 : "${top:?is to be set by the script that sources this one}"
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi
+# shellcheck source=scripts/cache.sh
+source "$top/scripts/cache.sh"
 
-# The QEMU that configure was told of.
+# What configure wrote; before that, and in a test that stands alone, the default.
+configured() { # NAME DEFAULT
+	local value
+	value=$(sed -n "s/^$1 := //p" "$top/build/config.mk" 2>/dev/null) || true
+	echo "${value:-$2}"
+}
+
 qemu_program() {
-	local program
-	program=$(sed -n 's/^QEMU := //p' "$top/build/config.mk" 2>/dev/null) || true
-	echo "${program:-qemu-system-x86_64}"
+	configured QEMU qemu-system-x86_64
 }
 
 # Why this machine's /dev/kvm is not to be used on its own accord; empty: it is faithful.

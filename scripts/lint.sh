@@ -3,7 +3,7 @@
 #
 # make lint: clang-format, shellcheck and cppcheck over the tree
 set -euo pipefail
-cd "${BASH_SOURCE[0]%/*}/.."
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 scripts/tools.sh install lint
 
 mapfile -t c_files < <(find lib x86 xen hyperv host -name '*.[ch]' | sort)

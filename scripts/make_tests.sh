@@ -4,7 +4,7 @@
 # From unittests.cfg and knownbugs.cfg, makes build/tests/NAME (a script that runs one test) for each
 # test of the configured architectures, and build/tests.mk, which tells make their guests.
 set -euo pipefail
-cd "${BASH_SOURCE[0]%/*}/.."
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 top=$PWD
 # shellcheck source=scripts/hosts.sh
 source scripts/hosts.sh
@@ -48,12 +48,15 @@ write_test() {
 	done
 	cat <<-'END'
 		)
-		top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+		top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..")
 		source "$top/scripts/guest.sh"
 	END
 }
 
-archs=$(sed -n 's/^ARCHS := //p' build/config.mk)
+archs=$(configured ARCHS "x86_64 i386")
+# Asked of each make. What these were made from counts, not when: an older file may have come back.
+asked=$(cat unittests.cfg knownbugs.cfg build/config.mk scripts/*.awk scripts/make_tests.sh | cksum)
+[[ ! -e build/tests.mk || $(cat build/tests/.asked 2>/dev/null) != "$asked" ]] || exit 0
 records=$(read_config tests unittests.cfg)
 known=$(read_config known knownbugs.cfg)
 rm -rf build/tests
@@ -67,4 +70,5 @@ while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts
 	guest=build/guests/$arch/${file%.c}.elf
 	[[ " $guests " == *" $guest "* ]] || guests+=" $guest"
 done <<<"$records"
+echo "$asked" >build/tests/.asked
 printf 'TESTS :=%s\nGUESTS :=%s\n' "$tests" "$guests" >build/tests.mk

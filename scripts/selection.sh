@@ -6,6 +6,10 @@
 # shellcheck disable=SC2154 # the options are run_tests.sh's
 
 read_config() { # KIND FILE: the records of scripts/config.awk
+	[[ -r $top/$2 ]] || {
+		echo "there is no $2 that can be read in $top" >&2
+		return 1
+	}
 	awk -v kind="$1" -v hosts="$all_hosts" -v needs="$all_needs" -v root="$top/" \
 		-f "$top/scripts/config.awk" "$top/$2"
 }
@@ -35,9 +39,12 @@ in_groups() { # GROUPS-OF-THE-TEST
 
 # Sets the array selected: one record of config.awk for each test to run.
 select_tests() {
-	local records record name section rest pattern file members arch
+	local records record name section rest pattern file members arch archs
+	archs=$(configured ARCHS "x86_64 i386")
 	local -A used=()
+	local unbuilt=
 	records=$(read_config tests unittests.cfg) || exit 2
+	[[ $records ]] || die "unittests.cfg has no tests"
 	selected=()
 	check_groups "$records"
 	while IFS= read -r record; do
@@ -47,12 +54,20 @@ select_tests() {
 		for pattern in "${patterns[@]}"; do
 			matches "$pattern" "$name" "$section" && meant=yes used[$pattern]=yes
 		done
-		[[ $meant ]] && in_groups "$members" && selected+=("$record")
+		if [[ -z $meant ]] || ! in_groups "$members"; then
+			continue
+		elif [[ " $archs " == *" $arch "* ]]; then
+			selected+=("$record")
+		else
+			unbuilt=$name
+		fi
 	done <<<"$records"
 	for pattern in "${patterns[@]}"; do
 		[[ ${used[$pattern]-} ]] ||
 			die "there is no test '$pattern'; ./run_tests.sh -l lists them"
 	done
+	((${#selected[@]})) || [[ -z $unbuilt ]] ||
+		die "$unbuilt is not built: guests for ${unbuilt##*-} were left out by ./configure"
 	((${#selected[@]})) || die "no test is in all of: ${patterns[*]} ${groups[*]}"
 }
 

@@ -8,12 +8,12 @@
 
 # What would fail only after all the work, or in words that hide the cause, is tried out before.
 check_places() {
-	local probe
-	if ! probe=$(mktemp 2>/dev/null) || ! head -c 1M /dev/zero 2>/dev/null >"$probe"; then
-		rm -f "$probe"
+	work=
+	trap '[[ -z $work ]] || rm -rf "$work"' EXIT
+	if ! work=$(mktemp -d 2>/dev/null) || ! head -c 1M /dev/zero 2>/dev/null >"$work/probe"; then
 		die "there is no room for temporary files in ${TMPDIR:-/tmp}; make some, or point TMPDIR elsewhere"
 	fi
-	rm -f "$probe"
+	rm "$work/probe"
 	if [[ $tap_dir ]] && ! { mkdir -p "$tap_dir" && touch "$tap_dir/.new" && rm "$tap_dir/.new"; } 2>/dev/null; then
 		die "cannot write to the folder $tap_dir (--tap-dir)"
 	fi
@@ -37,15 +37,23 @@ prepare() {
 		warn_of_local
 	fi
 	if [[ $needs_nested ]]; then
-		run_group "$top/host/nested/prepare.sh" "$VMABI_KERNEL" || exit 1
+		prepare_nested
 	fi
-	# The tests need not look at the cache again.
-	export VMABI_PREPARED=yes
+}
+
+# The tests need not look at the cache again.
+prepare_nested() {
+	run_group "$top/host/nested/prepare.sh" "$VMABI_KERNEL" >"$work/snapshot" || exit 1
+	VMABI_SNAPSHOT=$(cat "$work/snapshot")
+	export VMABI_SNAPSHOT
 }
 
 build() {
 	[[ -e $top/build/config.mk ]] || "$top/configure" >&2 || return
-	make -s -C "$top" -j "$(nproc)" all >&2
+	make -s -C "$top" -j "$(nproc)" all >&2 || {
+		echo "run_tests.sh: the build failed (above); no test was run" >&2
+		return 1
+	}
 }
 
 warn_of_local() {
@@ -127,30 +135,28 @@ write_junit() { # TAP-FOLDER
 }
 
 run_selected() {
-	local work name status=0
-	work=$(mktemp -d)
-	# shellcheck disable=SC2064
-	trap "rm -rf '$work'" EXIT
+	local tap=$work/tap name status=0
+	mkdir "$tap"
 	if [[ $raw ]]; then
-		run_raw "$work" || status=1
+		run_raw "$tap" || status=1
 	else
-		run_prove "$work" || status=1
+		run_prove "$tap" || status=1
 	fi
 	for name in $(names_of_selected); do
-		touch "$work/$name"
-		mv "$work/$name" "$work/$name.tap"
+		touch "$tap/$name"
+		mv "$tap/$name" "$tap/$name.tap"
 	done
 	if [[ $tap_dir ]]; then
-		cp "$work"/*.tap "$tap_dir/" ||
+		cp "$tap"/*.tap "$tap_dir/" ||
 			die "cannot write to the folder $tap_dir"
 	fi
 	if [[ $junit ]]; then
-		write_junit "$work" || die "cannot write $junit"
+		write_junit "$tap" || die "cannot write $junit"
 	fi
 	if [[ $raw ]]; then
-		"$top/scripts/summary.pl" "$work"/*.tap >&2 || status=1
+		"$top/scripts/summary.pl" "$tap"/*.tap >&2 || status=1
 	else
-		"$top/scripts/summary.pl" "$work"/*.tap || status=1
+		"$top/scripts/summary.pl" "$tap"/*.tap || status=1
 	fi
 	exit "$status"
 }

@@ -8,11 +8,11 @@
 # carried to needs QEMU (the file says how to get it), and makes its own snapshot in its own cache.
 # VMABI_KERNEL chooses the kernel.
 set -euo pipefail
-top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..")
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
 kernel=${VMABI_KERNEL:-${all_kernels%% *}}
-common=(scripts/guest.sh scripts/hosts.sh scripts/tools.sh scripts/apt.sh
+common=(scripts/guest.sh scripts/hosts.sh scripts/cache.sh scripts/tools.sh scripts/apt.sh
 	build/host/supervise/supervise build/host/vmrun/vmrun)
 nested=(host/nested/machine.sh host/nested/prepare.sh host/nested/run.sh host/nested/snapshot.sh
 	host/kernel/fetch.sh host/kernel/vmlinux.sh
@@ -70,7 +70,7 @@ write_test() { # NAME
 
 bundle=()
 if (($#)); then
-	"$top/host/nested/prepare.sh" "$kernel"
+	"$top/host/nested/prepare.sh" "$kernel" >/dev/null
 	rm -rf "$top/build/standalone"
 	mkdir -p "$top/build/standalone"
 	folder=$cache/kernels/$kernel

@@ -16,10 +16,12 @@
 # apt checks the signatures. A kernel that is there stays, whatever newer one there may be by now:
 # remove its folder to have it fetched anew. Messages go to stderr.
 set -euo pipefail
-here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=scripts/cache.sh
+source "$here/../../scripts/cache.sh"
 # shellcheck source=scripts/apt.sh
 source "$here/../../scripts/apt.sh"
-kernels=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi/kernels
+kernels=$cache/kernels
 # A test that stands alone (scripts/standalone.sh) brings its kernel along; this tree has none.
 brought=$here/../../kernels
 modules="kvm-amd"

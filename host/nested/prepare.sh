@@ -3,14 +3,12 @@
 #
 # prepare.sh KERNEL: makes the nested host ready for tests, whatever that takes
 #
-# Fetches the kernel, makes the snapshot, asks vmrun in L1 what KVM offers there. Leaves
-#
-#	build/host/nested/KERNEL		a link to the snapshot, for run.sh
-#	$XDG_CACHE_HOME/vmabi/offers/KERNEL	what vmrun --probe said
+# Fetches the kernel, makes the snapshot, asks vmrun in L1 what KVM offers there; prints the folder of
+# the snapshot, for run.sh. What vmrun --probe said is left in $XDG_CACHE_HOME/vmabi/offers/KERNEL.
 #
 # Takes a fraction of a second when all is there. Messages go to stderr.
 set -euo pipefail
-top=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..")
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
 vmrun=$top/build/host/vmrun/vmrun
@@ -37,7 +35,5 @@ probe() { # KERNEL SNAPSHOT
 }
 kernel=$("$top/host/kernel/fetch.sh" "$1")
 snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
-# Another run may use the link at this moment.
-ln -sfn "$snapshot" "$nested/.$1.$$"
-mv -T "$nested/.$1.$$" "$nested/$1"
 probe "$1" "$snapshot"
+echo "$snapshot"

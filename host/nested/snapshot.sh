@@ -10,10 +10,12 @@
 #
 # Messages go to stderr.
 set -euo pipefail
-here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=scripts/cache.sh
+source "$here/../../scripts/cache.sh"
 # shellcheck source=host/nested/machine.sh
 source "$here/machine.sh"
-snapshots=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi/snapshots
+snapshots=$cache/snapshots
 boot_limit=120 # seconds; an idle machine takes 5
 
 say() {

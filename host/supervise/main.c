@@ -174,8 +174,10 @@ static bool judge_end(const struct options *options, const struct tap_relay *rel
 			options->timeout);
 	else if (byte < 0)
 		snprintf(reason, size,
-			 "the machine ended without a word from the guest (status %d)",
-			 result->status);
+			 "the machine ended without a word from the guest (%s %d)%s%s",
+			 result->status > 128 ? "killed by signal" : "status",
+			 result->status > 128 ? result->status - 128 : result->status,
+			 *relay->stray ? ": " : "", relay->stray);
 	else if (byte > 1)
 		snprintf(reason, size, "the run ended with status %d%s%s", byte,
 			 *relay->stray ? ": " : "", relay->stray);

@@ -75,20 +75,22 @@ static uint8_t read_port(uint32_t port)
 	return 0xff;
 }
 
-/* The text whose guest-physical address was written to the text port. */
+/*
+ * The text whose guest-physical address was written to the text port. Its size is read once: another
+ * vCPU may change it at any time.
+ */
 static void write_text(const struct vm *vm, uint32_t address)
 {
-	const struct vmrun_text *text = (const void *)(vm->ram.data + address);
+	const volatile struct vmrun_text *text = (const void *)(vm->ram.data + address);
+	uint64_t begin = address + sizeof(*text);
+	uint32_t size = begin <= vm->ram.size ? text->size : 0;
 
-	if (address + sizeof(*text) > vm->ram.size ||
-	    address + sizeof(*text) + text->size > vm->ram.size) {
-		if (end_claim()) {
-			say("the guest's text at 0x%x is not in its RAM", address);
-			end_now(vm, STATUS_DIED);
-		}
-		return;
+	if (begin <= vm->ram.size && size <= vm->ram.size - begin) {
+		write_all(vm, vm->ram.data + begin, size);
+	} else if (end_claim()) {
+		say("the guest's text at 0x%x is not in its RAM", address);
+		end_now(vm, STATUS_DIED);
 	}
-	write_all(vm, (const uint8_t *)text->bytes, text->size);
 }
 
 /* Returns whether the byte goes to the console. */

@@ -37,7 +37,8 @@ static const char version[] = "vmrun (vmabi) " VMABI_VERSION "\n";
 static const char help[] =
 	"usage: vmrun [options] GUEST\n"
 	"Runs the guest GUEST, an x86 ELF image with a PVH note or a multiboot header, on\n"
-	"/dev/kvm. Its console (COM1 and port 0xe9) goes to stdout.\n"
+	"/dev/kvm. Its console (COM1, port 0xe9, text port 0xec) goes\n"
+	"to stdout.\n"
 	"\n"
 	"  --smp N            number of CPUs, 1 to 64 (1)\n"
 	"  --mem MIB          memory in MiB, 2 to 3072 (64)\n"

@@ -11,7 +11,8 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	cd "$BATS_TEST_DIRNAME/../.." || exit
-	host/nested/prepare.sh stock-7.2
+	snapshot=$(host/nested/prepare.sh stock-7.2)
+	export snapshot
 }
 
 setup() {
@@ -56,12 +57,12 @@ all_passed() {
 }
 
 @test "vmrun boots a multiboot ELF, and passes on what it writes to COM1" {
-	run host/nested/run.sh stock-7.2 build/host/vmrun/vmrun build/host/tests/multiboot.elf --timeout 5
+	run host/nested/run.sh "$snapshot" build/host/vmrun/vmrun build/host/tests/multiboot.elf --timeout 5
 	[[ $status -eq 0 && ${lines[1]} == "ok 1 - entered by multiboot" ]]
 }
 
 @test "a guest gets the command line, the memory and the CPUs that vmrun was told" {
-	run host/nested/run.sh stock-7.2 build/host/vmrun/vmrun \
+	run host/nested/run.sh "$snapshot" build/host/vmrun/vmrun \
 		build/guests/x86_64/x86/runtime_memory.elf --mem 16 --smp 4 --timeout 10 \
 		--append "alpha=1 beta gamma=0x20 alpha=two"
 	[[ $status -eq 0 && $output != *"not ok"* ]]

@@ -7,6 +7,7 @@
  */
 #include <test/test.h>
 #include <x86/descriptors.h>
+#include <x86/instructions.h>
 #include <x86/interrupt.h>
 #include <x86/platform.h>
 
@@ -14,13 +15,13 @@ static void halt_for_ever(void)
 {
 	irq_disable();
 	for (;;)
-		asm volatile("hlt");
+		hlt();
 }
 
 static void spin(void)
 {
 	for (;;)
-		asm volatile("" ::: "memory");
+		;
 }
 
 /* #BP finds no gate, nor does the #NP of that, nor the #DF of that. */
@@ -29,12 +30,12 @@ static void triple_fault(void)
 	idt_set_present(BP, false);
 	idt_set_present(NP, false);
 	idt_set_present(DF, false);
-	asm volatile("int3");
+	int3();
 }
 
 static void raise_exception(void)
 {
-	asm volatile("ud2");
+	ud2();
 }
 
 static void exit_early(void)
