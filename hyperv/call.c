@@ -3,8 +3,9 @@
  * Hyper-V hypercalls under KVM: registers, and the status that comes back
  *
  * A call carries a control value, an input and an output parameter: in rcx rdx r8 in 64-bit code,
- * in edx:eax ebx:ecx edi:esi in 32-bit code. The result comes back in rax, or edx:eax (TLFS 3.7,
- * 3.8); its low 16 bits are the status, bits 43:32 the number of repetitions done (TLFS 3.9).
+ * in edx:eax ebx:ecx edi:esi in 32-bit code. The result comes back in rax, or edx:eax (TLFS,
+ * "Hypercall Inputs" and "Hypercall Outputs"); its low 16 bits are the status, bits 43:32 the
+ * number of repetitions done.
  *
  * The control value: call code 15:0, fast 16, size of the variable header 26:17, repetitions 43:32,
  * first repetition 59:48; all others must be zero. KVM (hyperv.c, kvm_hv_hypercall) looks at the
@@ -18,6 +19,7 @@
 #include <hypercall/instruction.h>
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
+#include <libc/array.h>
 #include <test/test.h>
 #include <x86/apic.h>
 #include <x86/cpuid.h>
@@ -27,8 +29,6 @@
 #include <x86/smp.h>
 #include <x86/user.h>
 #include <xen/page.h>
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #define INVALID_CODE	HV_STATUS_INVALID_HYPERCALL_CODE
 #define INVALID_INPUT	HV_STATUS_INVALID_HYPERCALL_INPUT
@@ -70,7 +70,8 @@ TEST("a call that needs nothing succeeds")
 TEST("an unknown code is refused as such")
 {
 	static const uint16_t codes[] = {
-		0, 1, 0x4, 0x44, 0x5e, 0xff, 0x1002, 0x7fff, 0x8000, HV_EXT_CALL_MAX + 1, 0xffff,
+		0,	1,	0x4,	HV_CODE_UNKNOWN,     0x5e,   0xff,
+		0x1002, 0x7fff, 0x8000, HV_EXT_CALL_MAX + 1, 0xffff,
 	};
 	const void *page = page_of_hyperv();
 
@@ -95,7 +96,8 @@ TEST("each reserved bit of the control value is refused")
 
 TEST("a reserved bit counts before an unknown code does")
 {
-	expect_result(page_of_hyperv(), 0x44 | 1ull << 60, 0, INVALID_INPUT, "unknown code");
+	expect_result(page_of_hyperv(), HV_CODE_UNKNOWN | 1ull << 60, 0, INVALID_INPUT,
+		      "unknown code");
 }
 
 TEST("repetitions and variable header are refused where the call has none")
@@ -262,7 +264,10 @@ static void take_ipi(struct x86_frame *frame)
 	apic_eoi();
 }
 
-/* Fast, the vector is the input value and the set of CPUs the output value (TLFS 10.5.2). */
+/*
+ * Fast, the vector is the input value and the set of CPUs the output value (TLFS,
+ * HvCallSendSyntheticClusterIpi).
+ */
 static unsigned int ipis_after_send(const void *page, uint64_t input, uint64_t cpus,
 				    uint64_t expected)
 {
@@ -371,7 +376,7 @@ TEST("with an id, direct calls work while the page is disabled")
 	hv_enable_hypercalls();
 	wrmsr(HV_X64_MSR_HYPERCALL, 0);
 	EXPECT_EQ(hv_hypercall(HARMLESS, 0, 0), HV_STATUS_SUCCESS);
-	EXPECT_EQ(hv_hypercall(0x44, 0, 0), INVALID_CODE);
+	EXPECT_EQ(hv_hypercall(HV_CODE_UNKNOWN, 0, 0), INVALID_CODE);
 }
 
 TEST("the code of a page works from any memory it is copied to")
@@ -393,7 +398,7 @@ static void call_on_this_cpu(void *argument)
 {
 	struct cpu_call *c = argument;
 
-	c->result = hv_page_call(c->page, 0x44, 0, 0);
+	c->result = hv_page_call(c->page, HV_CODE_UNKNOWN, 0, 0);
 }
 
 TEST("a page installed by one CPU serves another")

@@ -6,7 +6,8 @@
  * kvm_emulate_hypercall, and Documentation/virt/kvm/x86/hypercalls.rst), wherever it stands, even
  * in the code of a Hyper-V page: number in rax, result in rax; an unknown number is -KVM_ENOSYS
  * (1000), and at CPL 3 every call -KVM_EPERM (1). In 32-bit code the result is eax alone. Linux
- * 6.12 and 7.2 do the same. Real Hyper-V raises #UD here (TLFS 3.13).
+ * 6.12 and 7.2 do the same. Real Hyper-V raises #UD here (TLFS, "Establishing the Hypercall
+ * Interface").
  *
  * With Xen's hypercalls in the VM, such a call goes to Xen: see xen/coexist_dispatch.c.
  */
@@ -21,16 +22,13 @@
 #define KVM_ENOSYS 1000
 #define KVM_EPERM  1
 
-/* The low half of a call's control value; as number of a KVM hypercall it is unknown. */
-#define UNKNOWN 0x44
-
 /* What is left in the result register of either ABI by a call with this code and rax. */
 static long call_result(const void *code)
 {
 	struct registers before, after;
 
 	registers_fill(&before, 0);
-	hv_set_call(&before, UNKNOWN, 0, 0);
+	hv_set_call(&before, HV_CODE_UNKNOWN, 0, 0);
 	call_with_registers(code, &before, &after);
 	expect_registers_kept(&before, &after, REG_BIT(REG_AX), "a call of KVM's");
 	return (long)after.value[REG_AX];
@@ -45,7 +43,7 @@ TEST("before there is an id, the instruction is a call of KVM's")
 TEST("while there is an id, it is Hyper-V's")
 {
 	hv_page_new();
-	EXPECT_EQ(hv_hypercall(UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE);
+	EXPECT_EQ(hv_hypercall(HV_CODE_UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE);
 }
 
 TEST("when the id is taken back, the instruction is a call of KVM's again")
@@ -68,7 +66,7 @@ TEST("a disabled page with an id in force is still called")
 	const void *page = hv_page_new();
 
 	wrmsr(HV_X64_MSR_HYPERCALL, (uintptr_t)page);
-	EXPECT_EQ(hv_page_call(page, UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE);
+	EXPECT_EQ(hv_page_call(page, HV_CODE_UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE);
 }
 
 TEST("a new id brings Hyper-V's calls back, with the page still disabled")
@@ -77,15 +75,16 @@ TEST("a new id brings Hyper-V's calls back, with the page still disabled")
 
 	hv_disable_hypercalls();
 	hv_enable_hypercalls();
-	EXPECT_EQ(hv_page_call(page, UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE, "page");
-	EXPECT_EQ(hv_hypercall(UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE, "direct");
+	EXPECT_EQ(hv_page_call(page, HV_CODE_UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE,
+		  "page");
+	EXPECT_EQ(hv_hypercall(HV_CODE_UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE, "direct");
 }
 
 static uintptr_t call_at_cpl3(uintptr_t code)
 {
 	struct registers before = { 0 }, after;
 
-	hv_set_call(&before, UNKNOWN, 0, 0);
+	hv_set_call(&before, HV_CODE_UNKNOWN, 0, 0);
 	call_with_registers((const void *)code, &before, &after);
 	return after.value[REG_AX];
 }

@@ -3,8 +3,8 @@
  * The Hyper-V hypercall page: how a guest gets it, and what is in it
  *
  * A guest writes an id of its own choice to HV_X64_MSR_GUEST_OS_ID, then the page's guest-physical
- * address with the enable bit to HV_X64_MSR_HYPERCALL (TLFS 3.13). KVM (hyperv.c,
- * kvm_hv_set_msr_pw) then writes
+ * address with the enable bit to HV_X64_MSR_HYPERCALL (TLFS, "Establishing the Hypercall
+ * Interface"). KVM (hyperv.c, kvm_hv_set_msr_pw) then writes
  *
  *	0f 01 c1 or d9	vmcall (Intel) or vmmcall (AMD)
  *	c3		ret
@@ -27,9 +27,11 @@
  * All of this is the same in a VM that has Xen's hypercalls too, but for the code. There the guest
  * has a Xen page as well.
  */
+#include <hypercall/scribble.h>
 #include <hyperv/abi.h>
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
+#include <libc/array.h>
 #include <libc/string.h>
 #include <test/test.h>
 #include <x86/cpuid.h>
@@ -38,11 +40,8 @@
 #include <x86/smp.h>
 #include <xen/page.h>
 
-#define ENABLE		HV_X64_MSR_HYPERCALL_ENABLE
-#define LOCKED		HV_X64_MSR_HYPERCALL_LOCKED
-#define SCRIBBLE	0xa5
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define ENABLE HV_X64_MSR_HYPERCALL_ENABLE
+#define LOCKED HV_X64_MSR_HYPERCALL_LOCKED
 
 /* As after a reset, but for Xen's page: no id, and the MSR holds 0. */
 static void start_afresh(void)
@@ -53,15 +52,6 @@ static void start_afresh(void)
 	hv_enable_hypercalls();
 	wrmsr(HV_X64_MSR_HYPERCALL, 0);
 	hv_disable_hypercalls();
-}
-
-/* A page filled with SCRIBBLE that is not installed yet. */
-static uint8_t *scribbled_page(void)
-{
-	uint8_t *page = page_alloc();
-
-	memset(page, SCRIBBLE, PAGE_SIZE);
-	return page;
 }
 
 static uint8_t *installed_page(void)
@@ -87,14 +77,6 @@ static bool has_code(const uint8_t *page)
 	return !memcmp(page, code, hv_page_expected(code));
 }
 
-static void expect_scribbled(const uint8_t *from, size_t size, const char *which)
-{
-	static uint8_t expected[PAGE_SIZE];
-
-	memset(expected, SCRIBBLE, PAGE_SIZE);
-	EXPECT_MEM_EQ(from, expected, size, "%s", which);
-}
-
 TEST("after a reset there is neither a guest OS id nor a page")
 {
 	hv_skip_if_absent();
@@ -117,7 +99,7 @@ TEST("the code is four bytes, or nine beside Xen, and the rest of the page stays
 	size_t size = xen_present() ? 9 : 4;
 
 	EXPECT_EQ(page[size - 1], 0xc3, "ret is its last byte");
-	expect_scribbled(page + size, PAGE_SIZE - size, "behind the code");
+	EXPECT_MEM_EQ(page + size, scribbled_bytes(), PAGE_SIZE - size, "behind the code");
 }
 
 TEST("the instruction in the page is that of the CPU's vendor")
@@ -139,8 +121,8 @@ TEST("the pages before and behind are not written")
 	hv_enable_hypercalls();
 	hv_install_page(pages + PAGE_SIZE);
 	EXPECT_TRUE(has_code(pages + PAGE_SIZE));
-	expect_scribbled(pages, PAGE_SIZE, "page before");
-	expect_scribbled(pages + 2 * PAGE_SIZE, PAGE_SIZE, "page behind");
+	EXPECT_MEM_EQ(pages, scribbled_bytes(), PAGE_SIZE, "page before");
+	EXPECT_MEM_EQ(pages + 2 * PAGE_SIZE, scribbled_bytes(), PAGE_SIZE, "page behind");
 }
 
 TEST("both MSRs read back what was written, in all bits")
@@ -173,7 +155,7 @@ TEST("without a guest OS id a page is not enabled, and nothing is raised")
 	start_afresh();
 	EXPECT_TRUE(wrmsr_safe(HV_X64_MSR_HYPERCALL, page_msr(page)));
 	EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL), 0);
-	expect_scribbled(page, PAGE_SIZE, "page");
+	EXPECT_MEM_EQ(page, scribbled_bytes(), PAGE_SIZE, "page");
 }
 
 TEST("without a guest OS id even a bad address raises nothing")
@@ -211,7 +193,7 @@ TEST("a new id does not enable the page again")
 	memset(page, SCRIBBLE, PAGE_SIZE);
 	hv_enable_hypercalls();
 	EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL), (uintptr_t)page);
-	expect_scribbled(page, PAGE_SIZE, "page");
+	EXPECT_MEM_EQ(page, scribbled_bytes(), PAGE_SIZE, "page");
 }
 
 TEST("another id leaves the page enabled")
@@ -243,7 +225,7 @@ TEST("an address alone, without the enable bit, writes nothing to memory")
 	hv_enable_hypercalls();
 	wrmsr(HV_X64_MSR_HYPERCALL, (uintptr_t)page);
 	EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL), (uintptr_t)page);
-	expect_scribbled(page, PAGE_SIZE, "page");
+	EXPECT_MEM_EQ(page, scribbled_bytes(), PAGE_SIZE, "page");
 }
 
 TEST("to enable a page where there is no memory raises #GP and keeps the old value")

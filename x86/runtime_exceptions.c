@@ -13,14 +13,15 @@
  * The error code of #TS, #NP, #SS and #GP is the selector of the descriptor at fault without its
  * RPL, or vector * 8 + 2 for a gate of the IDT, or 0 if no descriptor is to blame.
  *
- * Sources: Intel SDM volume 3, chapter 7, "Interrupt and Exception Handling", in particular section
- * 7.15 "Exception and Interrupt Reference"; AMD APM volume 2, chapter 8. #PF has a test of its own,
+ * Sources: Intel SDM volume 3, "Interrupt and Exception Handling", in particular
+ * "Exception and Interrupt Reference"; AMD APM volume 2, chapter 8. #PF has a test of its own,
  * runtime_paging.c; what is raised at CPL 3 is in runtime_user.c.
  *
  * QEMU's TCG raises no #XM, and reads any MSR: these points are skipped where the CPU lets them
  * pass. For a gate of the 64-bit IDT it gives the error code vector * 16 + 2
  * (target/i386/tcg/seg_helper.c, do_interrupt64), which is listed in knownbugs.cfg.
  */
+#include <libc/array.h>
 #include <test/test.h>
 #include <x86/apic.h>
 #include <x86/cpuid.h>
@@ -135,7 +136,7 @@ static const struct {
 
 TEST("each exception arrives with its vector and error code")
 {
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < COUNT_OF(cases); i++) {
 		struct x86_fault fault = FAULT_OF(cases[i].raise());
 
 		EXPECT_FAULT_EQ(fault, cases[i].vector, cases[i].error_code, "%s", cases[i].name);

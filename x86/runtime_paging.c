@@ -28,9 +28,10 @@
  * QEMU's TCG leaves bit 0 clear when a reserved bit is set (target/i386/tcg/sysemu/excp_helper.c,
  * mmu_translate, do_fault_rsvd), which is listed in knownbugs.cfg.
  *
- * Sources: Intel SDM volume 3, section 5.6 "Access Rights", 5.7 "Page-Fault Exceptions", 5.8
- * "Accessed and Dirty Flags", 5.4 (PAE) and 5.5 (4-level); AMD APM volume 2, sections 5.3 to 5.6.
+ * Sources: Intel SDM volume 3, "Access Rights", "Page-Fault Exceptions", "Accessed and
+ * Dirty Flags", "PAE Paging" and "4-Level Paging"; AMD APM volume 2, sections 5.3 to 5.6.
  */
+#include <libc/array.h>
 #include <test/test.h>
 #include <x86/cpuid.h>
 #include <x86/paging.h>
@@ -279,7 +280,7 @@ TEST("the flags that choose the memory type, and G, are allowed at each size of 
 		if (level >= LEVEL_1G && !has_1g_pages())
 			continue;
 		window = window_at(level);
-		for (unsigned int i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		for (unsigned int i = 0; i < COUNT_OF(flags); i++) {
 			window_map(&window, PTE_RAM | flags[i]);
 			EXPECT_NO_FAULT(user_write(window.va));
 			EXPECT_EQ(*pte_at(window.va, level) & flags[i], flags[i],

@@ -7,8 +7,8 @@
  * the local APIC; what they find out by themselves (their number, their APIC's id) must agree with
  * what the runtime says of them.
  *
- * Sources: Intel SDM volume 3, section 10.4 (starting CPUs), 12.6 (IPIs), 12.12 (x2APIC); AMD APM
- * volume 2, chapter 16.
+ * Sources: Intel SDM volume 3, "Multiple-Processor (MP) Initialization", "Issuing
+ * Interprocessor Interrupts" and "Extended XAPIC (x2APIC)"; AMD APM volume 2, chapter 16.
  */
 #include <test/test.h>
 #include <x86/apic.h>

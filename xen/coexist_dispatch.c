@@ -22,6 +22,7 @@
 #include <hypercall/instruction.h>
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
+#include <libc/array.h>
 #include <test/test.h>
 #include <x86/msr.h>
 #include <x86/smp.h>
@@ -30,10 +31,8 @@
 #include <xen/page.h>
 #include <xen/vmrun.h>
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-#define REFUSED		HV_STATUS_INVALID_HYPERCALL_INPUT
-#define BIT31		((uintptr_t)HV_DISPATCH_BIT)
+#define REFUSED HV_STATUS_INVALID_HYPERCALL_INPUT
+#define BIT31	((uintptr_t)HV_DISPATCH_BIT)
 
 /* In the control value of 32-bit code, and so in eax: see HV_CONTROL_REFUSED. */
 #define RESERVED_BIT ((uintptr_t)1 << HV_HYPERCALL_RSVD0_SHIFT)
@@ -89,11 +88,11 @@ static const uint16_t numbers[] = {
 	HVCALL_FLUSH_VIRTUAL_ADDRESS_SPACE,
 	HVCALL_NOTIFY_LONG_SPIN_WAIT,
 	12,
-	23,
+	XEN_HYPERVISOR_IRET,
 	56,
 	HVCALL_POST_MESSAGE,
 	HVCALL_SIGNAL_EVENT,
-	99,
+	XEN_NUMBER_UNUSED,
 	HVCALL_POST_DEBUG_DATA,
 	128,
 	HV_EXT_CALL_QUERY_CAPABILITIES,
@@ -170,7 +169,7 @@ TEST("the id decides, not whether Hyper-V's page is enabled")
 	install_both();
 	wrmsr(HV_X64_MSR_HYPERCALL, 0);
 	expect_hyperv(BIT31 | RESERVED_BIT, "page disabled");
-	expect_xen(99, "page disabled");
+	expect_xen(XEN_NUMBER_UNUSED, "page disabled");
 	EXPECT_EQ(hv_page_call(page.hyperv, HV_CONTROL_REFUSED, 0, 0), REFUSED, "disabled page");
 }
 
@@ -193,7 +192,7 @@ TEST("the same numbers sent to both pages are told apart")
 	for (unsigned int number = 0; number < XEN_VMRUN_ECHO; number++) {
 		uint64_t control = number | (uint64_t)RESERVED_BIT;
 
-		xen_page_call(page.xen, number, 0x7ff0);
+		xen_page_call(page.xen, number, XEN_NO_OPERATION);
 		EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), number);
 		EXPECT_EQ(hv_page_call(page.hyperv, control, 0, 0), REFUSED, "code %u", number);
 	}
@@ -240,8 +239,9 @@ static void expect_registers(const void *code, uintptr_t ax, unsigned int change
 TEST("either call changes no register but those of its own result")
 {
 	install_both();
-	expect_registers(hypercall_stub(), 99, XEN_CALL_CHANGES, "a Xen call");
-	expect_registers(xen_page_stub(page.xen, 99), 0, XEN_CALL_CHANGES, "one by the page");
+	expect_registers(hypercall_stub(), XEN_NUMBER_UNUSED, XEN_CALL_CHANGES, "a Xen call");
+	expect_registers(xen_page_stub(page.xen, XEN_NUMBER_UNUSED), 0, XEN_CALL_CHANGES,
+			 "one by the page");
 	expect_registers(hypercall_stub(), BIT31 | RESERVED_BIT, HV_CALL_CHANGES, "a Hyper-V call");
 	/* The page's ORL changes the flags. */
 	expect_registers(page.hyperv, RESERVED_BIT, HV_CALL_CHANGES | REG_BIT(REG_FLAGS),
@@ -274,7 +274,7 @@ TEST("at CPL 3 a Xen call arrives while a Hyper-V call raises #UD")
 	struct user_result xen, hyperv;
 
 	install_both();
-	xen = user(xen_page_stub(page.xen, 99), 0);
+	xen = user(xen_page_stub(page.xen, XEN_NUMBER_UNUSED), 0);
 	EXPECT_FAULT_EQ(xen.fault, NO_FAULT, 0, "Xen");
 	EXPECT_EQ((long)xen.value, -XEN_ENOSYS);
 	EXPECT_EQ(xen_last_call().cpl, 3);
@@ -291,11 +291,11 @@ TEST("at CPL 3 and without an id, a call with bit 31 is Xen's and raises nothing
 
 	install_both();
 	hv_disable_hypercalls();
-	result = user(hypercall_stub(), BIT31 | 99);
+	result = user(hypercall_stub(), BIT31 | XEN_NUMBER_UNUSED);
 	EXPECT_FAULT_EQ(result.fault, NO_FAULT, 0);
 	EXPECT_EQ((long)result.value, -XEN_ENOSYS);
 	record = xen_last_call();
-	EXPECT_EQ(record.number, BIT31 | 99);
+	EXPECT_EQ(record.number, BIT31 | XEN_NUMBER_UNUSED);
 	EXPECT_EQ(record.cpl, 3);
 }
 

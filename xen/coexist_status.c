@@ -3,9 +3,9 @@
  * What Hyper-V hypercalls through the page return in a VM that has Xen's hypercalls too
  *
  * The same as in one that has not: to the guest, what its hypercall page is made of is nobody's
- * business but the hypervisor's (TLFS 3.13), and the control value that it passed in has bit 31
- * clear. KVM (hyperv.c, kvm_hv_hypercall) looks at reserved bits, then at the call's code, then at
- * its parameters.
+ * business but the hypervisor's (TLFS, "Establishing the Hypercall Interface"), and the control
+ * value that it passed in has bit 31 clear. KVM (hyperv.c, kvm_hv_hypercall) looks at reserved
+ * bits, then at the call's code, then at its parameters.
  *
  * In 64-bit code this holds: the page's "orl $0x80000000, %eax" changes a register that carries
  * nothing. In 32-bit code eax is the low half of the control value. KVM up to 7.2 at least takes
@@ -44,7 +44,7 @@ TEST("an unknown code through the page beside Xen is refused as such")
 {
 	const void *page = page_beside_xen();
 
-	EXPECT_EQ(hv_page_call(page, 0x44, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE);
+	EXPECT_EQ(hv_page_call(page, HV_CODE_UNKNOWN, 0, 0), HV_STATUS_INVALID_HYPERCALL_CODE);
 }
 
 TEST("a fast call through the page beside Xen that may not be one is refused as such")

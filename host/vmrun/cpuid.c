@@ -6,6 +6,7 @@
 #include "cpuid.h"
 
 #include <string.h>
+#include <vmrun/abi.h>
 
 #define HYPERVISOR_BASE	       0x40000000u
 #define HYPERVISOR_END	       0x50000000u
@@ -21,7 +22,6 @@
 #define TOPOLOGY_SMT	       1u
 #define TOPOLOGY_CORE	       2u
 
-#define XEN_VERSION	       0x00040011u /* 4.17; also the answer to XENVER_version */
 #define XEN_VCPU_ID_PRESENT    (1u << 3)
 /* After the signature leaf: version, hypercall page, time, HVM features with the vCPU's id. */
 #define XEN_LEAVES 4u
@@ -81,7 +81,7 @@ static bool add_xen(struct cpuid *cpuid, uint32_t base, const struct cpuid_wish 
 {
 	const struct kvm_cpuid_entry2 leaves[] = {
 		signature(base, XEN_LEAVES, "XenVMMXenVMM"),
-		{ .function = base + 1, .eax = XEN_VERSION },
+		{ .function = base + 1, .eax = XEN_VMRUN_VERSION },
 		{ .function = base + 2, .eax = 1, .ebx = wish->xen_msr },
 		/* KVM fills in the multiplier and shift (1) and the host's frequency (2) itself. */
 		{ .function = base + 3,

@@ -10,12 +10,11 @@
 #include "vcpu.h"
 
 /* Numbers of Xen's own (public/xen.h, public/version.h). */
-#define XEN_VERSION_CALL   17
-#define XENVER_VERSION	   0
-#define XEN_VERSION_NUMBER 0x00040011
+#define XEN_VERSION_CALL 17
+#define XENVER_VERSION	 0
 
-#define XEN_EINVAL	   ((uint64_t)-22)
-#define XEN_ENOSYS	   ((uint64_t)-38)
+#define XEN_EINVAL	 ((uint64_t)-22)
+#define XEN_ENOSYS	 ((uint64_t)-38)
 
 void xen_enable(const struct vm *vm)
 {
@@ -48,7 +47,7 @@ static uint64_t answer(struct vcpu *vcpu, const struct kvm_xen_exit *exit)
 
 	switch (number) {
 	case XEN_VERSION_CALL:
-		return first == XENVER_VERSION ? XEN_VERSION_NUMBER : XEN_ENOSYS;
+		return first == XENVER_VERSION ? XEN_VMRUN_VERSION : XEN_ENOSYS;
 	case XEN_VMRUN_ECHO ... XEN_VMRUN_ECHO + 5:
 		return exit->u.hcall.params[number - XEN_VMRUN_ECHO];
 	case XEN_VMRUN_RECORD:

@@ -2,15 +2,14 @@
 /*
  * The Hyper-V hypercall ABI: MSRs, call codes, input value and status
  *
- * Source: Microsoft, "Hypervisor Top-Level Functional Specification" (TLFS), chapters 2 (feature
- * and interface discovery), 3 (hypercall interface) and appendix A (hypercall codes), B (status
- * codes). The names are those of the kernel's include/hyperv/hvgdk_mini.h, where the TLFS's are
- * prose.
+ * Source: Microsoft, "Hypervisor Top-Level Functional Specification", version 6.0b (TLFS), whose
+ * sections are named here and in the tests by their title. The names are those of the kernel's
+ * include/hyperv/hvgdk_mini.h, where the TLFS's are prose.
  */
 #ifndef HYPERV_ABI_H
 #define HYPERV_ABI_H
 
-/* TLFS 2.4: leaf 0x40000001, EAX = "Hv#1": the hypervisor conforms to this interface. */
+/* TLFS, "Feature and Interface Discovery": EAX = "Hv#1" if the hypervisor has this interface. */
 #define HV_CPUID_INTERFACE 0x40000001
 #define HV_INTERFACE	   0x31237648
 
@@ -21,7 +20,7 @@
 #define HV_CPUID_SYNDBG_CAPABILITIES 0x40000082
 #define HV_SYNDBG_ALLOW_DEBUGGING    (1u << 1)
 
-/* TLFS 3.13 "Establishing the hypercall interface". Both belong to the partition, not to a CPU. */
+/* TLFS, "Establishing the Hypercall Interface". Both belong to the partition, not to a CPU. */
 #define HV_X64_MSR_GUEST_OS_ID 0x40000000
 #define HV_X64_MSR_HYPERCALL   0x40000001
 
@@ -29,18 +28,18 @@
 #define HV_X64_MSR_HYPERCALL_ENABLE (1u << 0)
 #define HV_X64_MSR_HYPERCALL_LOCKED (1u << 1)
 
-/* MSRs that tests use to see that the rest of the ABI is there: TLFS 7.8.1, 12.4 and 11.8. */
+/* MSRs that tests use to see that the rest of the ABI is there. */
 #define HV_X64_MSR_VP_INDEX	  0x40000002
 #define HV_X64_MSR_TIME_REF_COUNT 0x40000020
 #define HV_X64_MSR_SCONTROL	  0x40000080
 
 /*
- * TLFS 2.6: an open-source guest sets bit 63; bits 62:56 are its type, the rest is its own. An id
- * other than 0 is what switches hypercalls on.
+ * TLFS, "Reporting the Guest OS Identity": an open-source guest sets bit 63; bits 62:56 are its
+ * type, the rest is its own. An id other than 0 is what switches hypercalls on.
  */
 #define HV_GUEST_OS_ID_OPEN_SOURCE (1ull << 63)
 
-/* TLFS 3.8 "Hypercall inputs": the hypercall input value. */
+/* TLFS, "Hypercall Inputs": the hypercall input value. */
 #define HV_HYPERCALL_FAST	   (1ull << 16)
 #define HV_HYPERCALL_VARHEAD_SHIFT 17 /* size of the variable header in 8-byte words, 10 bits */
 #define HV_HYPERCALL_REP_COUNT	   32 /* shift; 12 bits */
@@ -52,10 +51,10 @@
 #define HV_HYPERCALL_RSVD2_SHIFT   60
 #define HV_HYPERCALL_RSVD2_BITS	   4
 
-/* TLFS 3.9 "Hypercall outputs": status in bits 15:0, reps completed in 43:32. */
+/* TLFS, "Hypercall Outputs": status in bits 15:0, reps completed in 43:32. */
 #define HV_RESULT_REPS_SHIFT 32
 
-/* TLFS appendix A. */
+/* TLFS, appendix "Hypercall Code Reference". */
 #define HVCALL_FLUSH_VIRTUAL_ADDRESS_SPACE 0x0002
 #define HVCALL_FLUSH_VIRTUAL_ADDRESS_LIST  0x0003
 #define HVCALL_NOTIFY_LONG_SPIN_WAIT	   0x0008
@@ -68,13 +67,12 @@
 #define HV_EXT_CALL_QUERY_CAPABILITIES	   0x8001
 #define HV_EXT_CALL_MAX			   (HV_EXT_CALL_QUERY_CAPABILITIES + 64) /* KVM's */
 
-/* TLFS appendix B. */
+/* TLFS, appendix "Hypercall Status Code Reference". */
 #define HV_STATUS_SUCCESS		  0x0
 #define HV_STATUS_INVALID_HYPERCALL_CODE  0x2
 #define HV_STATUS_INVALID_HYPERCALL_INPUT 0x3
 #define HV_STATUS_INVALID_ALIGNMENT	  0x4
 #define HV_STATUS_INVALID_PARAMETER	  0x5
-#define HV_STATUS_ACCESS_DENIED		  0x6
 #define HV_STATUS_OPERATION_DENIED	  0x8
 #define HV_STATUS_INVALID_CONNECTION_ID	  0x12
 
@@ -82,7 +80,7 @@
 
 #include <stdint.h>
 
-/* TLFS 9.4.2 HvCallFlushVirtualAddressSpace and 9.4.3 ..List: the input; a list follows it. */
+/* TLFS, HvCallFlushVirtualAddressSpace and ..List: the input; a list follows it. */
 struct hv_tlb_flush {
 	uint64_t address_space;
 	uint64_t flags;

@@ -6,8 +6,9 @@
  *	64-bit	rcx		rdx		r8		rax
  *	32-bit	edx:eax		ebx:ecx		edi:esi		edx:eax
  *
- * All other registers stay as they were (TLFS 3.7 and 3.8). Input and output are the guest-physical
- * addresses of the parameters, or with HV_HYPERCALL_FAST the parameters themselves.
+ * All other registers stay as they were (TLFS, "Hypercall Inputs" and "Hypercall Outputs"). Input
+ * and output are the guest-physical addresses of the parameters, or with HV_HYPERCALL_FAST the
+ * parameters themselves.
  *
  * In a VM that has Xen hypercalls too, KVM takes a call for Hyper-V's only if bit 31 of eax is set
  * (xen.c, kvm_xen_hypercall). The page sets it itself. A direct call does not: its caller chooses
@@ -41,6 +42,9 @@ uint64_t hv_result(const struct registers *after);
 #else
 #define HV_CALL_CHANGES (REG_BIT(REG_AX) | REG_BIT(REG_DX))
 #endif
+
+/* A call code that is none of Hyper-V's, nor KVM's number of a hypercall. */
+#define HV_CODE_UNKNOWN 0x44
 
 /*
  * A control value that Hyper-V refuses with HV_STATUS_INVALID_HYPERCALL_INPUT whoever calls it, in

@@ -14,7 +14,7 @@
 
 /*
  * Whether CPUID says that the hypervisor conforms to the interface "Hv#1", whoever made it (the
- * vendor in leaf 0x40000000 need not be Microsoft: TLFS 2.4).
+ * vendor in leaf 0x40000000 need not be Microsoft: TLFS, "Feature and Interface Discovery").
  */
 bool hv_present(void);
 

@@ -127,22 +127,23 @@ bool test_failed(void);
  */
 __attribute__((noreturn)) void test_abort(void);
 
-#define TEST_COMPARE(op, name, actual, expected, fatal, ...)                                   \
-	test_compare(TEST_SITE(#actual " " name " " #expected, fatal), op, (uint64_t)(actual), \
-		     (uint64_t)(expected), "" __VA_ARGS__)
+/* The text comes from the outermost macro: here the arguments are expanded already. */
+#define TEST_COMPARE(op, text, actual, expected, fatal, ...)                               \
+	test_compare(TEST_SITE(text, fatal), op, (uint64_t)(actual), (uint64_t)(expected), \
+		     "" __VA_ARGS__)
 
 #define EXPECT_EQ(actual, expected, ...) \
-	TEST_COMPARE(TEST_EQ, "==", actual, expected, false, __VA_ARGS__)
+	TEST_COMPARE(TEST_EQ, #actual " == " #expected, actual, expected, false, __VA_ARGS__)
 #define EXPECT_NE(actual, expected, ...) \
-	TEST_COMPARE(TEST_NE, "!=", actual, expected, false, __VA_ARGS__)
+	TEST_COMPARE(TEST_NE, #actual " != " #expected, actual, expected, false, __VA_ARGS__)
 #define EXPECT_LT(actual, expected, ...) \
-	TEST_COMPARE(TEST_LT, "<", actual, expected, false, __VA_ARGS__)
+	TEST_COMPARE(TEST_LT, #actual " < " #expected, actual, expected, false, __VA_ARGS__)
 #define EXPECT_LE(actual, expected, ...) \
-	TEST_COMPARE(TEST_LE, "<=", actual, expected, false, __VA_ARGS__)
+	TEST_COMPARE(TEST_LE, #actual " <= " #expected, actual, expected, false, __VA_ARGS__)
 #define EXPECT_GT(actual, expected, ...) \
-	TEST_COMPARE(TEST_GT, ">", actual, expected, false, __VA_ARGS__)
+	TEST_COMPARE(TEST_GT, #actual " > " #expected, actual, expected, false, __VA_ARGS__)
 #define EXPECT_GE(actual, expected, ...) \
-	TEST_COMPARE(TEST_GE, ">=", actual, expected, false, __VA_ARGS__)
+	TEST_COMPARE(TEST_GE, #actual " >= " #expected, actual, expected, false, __VA_ARGS__)
 #define EXPECT_TRUE(condition, ...) \
 	test_true(TEST_SITE(#condition, false), condition, "" __VA_ARGS__)
 #define EXPECT_FALSE(condition, ...) \
@@ -154,9 +155,9 @@ __attribute__((noreturn)) void test_abort(void);
 	test_string(TEST_SITE(#actual " == " #expected, false), actual, expected, "" __VA_ARGS__)
 
 #define ASSERT_EQ(actual, expected, ...) \
-	TEST_COMPARE(TEST_EQ, "==", actual, expected, true, __VA_ARGS__)
+	TEST_COMPARE(TEST_EQ, #actual " == " #expected, actual, expected, true, __VA_ARGS__)
 #define ASSERT_NE(actual, expected, ...) \
-	TEST_COMPARE(TEST_NE, "!=", actual, expected, true, __VA_ARGS__)
+	TEST_COMPARE(TEST_NE, #actual " != " #expected, actual, expected, true, __VA_ARGS__)
 #define ASSERT_TRUE(condition, ...) \
 	test_true(TEST_SITE(#condition, true), condition, "" __VA_ARGS__)
 #define ASSERT_FALSE(condition, ...) \

@@ -20,7 +20,7 @@
  * public/xen.h ends at 55 with __HYPERVISOR_arch_7), and lie inside the 128 stubs of the page.
  *
  *	number			result
- *	17, argument 0		0x00040011: XENVER_version, Xen 4.17 (where KVM does not answer)
+ *	17, argument 0		XEN_VMRUN_VERSION: XENVER_version, Xen 4.17
  *	XEN_VMRUN_ECHO + n	argument n (0 to 5), all 64 bits as they arrived
  *	XEN_VMRUN_RECORD	word number "argument 0" of the record of this vCPU's last call that was
  *				not XEN_VMRUN_RECORD: see enum below; -EINVAL (-22) past its end
@@ -49,9 +49,11 @@ struct vmrun_text {
 	char bytes[];
 };
 
-#define XEN_VMRUN_ECHO	 120
-#define XEN_VMRUN_RECORD 126
-#define XEN_VMRUN_COUNT	 127
+#define XEN_VMRUN_VERSION 0x00040011
+
+#define XEN_VMRUN_ECHO	  120
+#define XEN_VMRUN_RECORD  126
+#define XEN_VMRUN_COUNT	  127
 
 /* The words of a record; as in struct kvm_xen_exit (linux/kvm.h). */
 enum {

@@ -7,14 +7,14 @@
 #include <x86/msr.h>
 #include <x86/time.h>
 
-/* Intel SDM volume 3, section 12.12.1.2: register offset / 16 is the MSR's index. */
+/* Intel SDM volume 3, "x2APIC Register Address Space": register offset / 16 is the MSR's index. */
 #define X2APIC_MSR(reg)	     (MSR_X2APIC_FIRST + ((reg) >> 4))
 
 #define XAPIC_ID_SHIFT	     24
 #define DIVIDE_BY_1	     0xb
 #define WORD_BITS	     32
 #define WORD_STRIDE	     0x10
-#define ICR_WAIT_MS	     1000
+#define ICR_WAIT_MS	     5000
 #define CALIBRATION_US	     20000
 #define CALIBRATION_READINGS 5
 #define COUNT_MAX	     0xffffffffu
@@ -41,7 +41,7 @@ static void write_raw(const struct cpu *cpu, enum apic_register reg, uint32_t va
 
 static void spurious_interrupt(struct x86_frame *frame)
 {
-	(void)frame; /* needs no EOI: Intel SDM volume 3, section 12.9 */
+	(void)frame; /* needs no EOI: Intel SDM volume 3, "Spurious Interrupt" */
 }
 
 static void wake_up(struct x86_frame *frame)
@@ -165,7 +165,7 @@ void apic_timer_start(uint32_t mode, uint8_t vector, uint64_t count)
 	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
 	apic_write(APIC_LVT_TIMER, mode | vector);
 	if ((mode & LVT_TIMER_DEADLINE) == LVT_TIMER_DEADLINE) {
-		/* Section 12.5.4.1: a memory-mapped LVT write must be done before the MSR's. */
+		/* "TSC-Deadline Mode": a memory-mapped LVT write must be done before the MSR's. */
 		asm volatile("mfence" ::: "memory");
 		wrmsr(MSR_IA32_TSC_DEADLINE, count);
 	} else {

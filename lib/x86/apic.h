@@ -6,7 +6,8 @@
  * spurious vector 0xff, all of the LVT masked but LINT0/1). Registers are named by their xAPIC
  * offset in both modes.
  *
- * Intel SDM volume 3, chapter 12; AMD APM volume 2, chapter 16.
+ * Intel SDM volume 3, "Advanced Programmable Interrupt Controller (APIC)"; AMD APM volume 2,
+ * chapter 16.
  */
 #ifndef X86_APIC_H
 #define X86_APIC_H

@@ -4,6 +4,7 @@
 #include <libc/string.h>
 #include <x86/boot.h>
 #include <x86/exception.h>
+#include <x86/fixup.h>
 #include <x86/idt.h>
 #include <x86/paging.h>
 #include <x86/registers.h>
@@ -66,10 +67,13 @@ static void fill_gdt(struct cpu *cpu)
 
 /*
  * QEMU's TCG sets the A bit of a PDPTE that it uses, in PAE paging, where it is reserved (Intel SDM
- * volume 3, section 5.4.1). KVM on such a CPU then refuses to load these entries, by #GP: when CR4
- * or the paging bits of CR0 change, in a task switch, and at the start of another CPU. So each CPU
- * has its own four PDPTEs, the task of #DF has its own, too, and who makes the CPU load some clears
- * the bit before.
+ * volume 3, "PDPTE Registers"). KVM on such a CPU then refuses to load these entries, by #GP: when
+ * CR4 or the paging bits of CR0 change, in a task switch, and at the start of another CPU. So each
+ * CPU has its own four PDPTEs, the task of #DF has its own, too, and who makes the CPU load some
+ * clears the bit before.
+ *
+ * For CR0 and CR4 once is not enough: if L1 takes an interrupt just before the MOV, the CPU comes
+ * back with an empty TLB, and the walk for the MOV itself sets the bit again.
  */
 #ifndef __x86_64__
 void pdptes_clean(uint64_t pdptes[4])
@@ -78,16 +82,78 @@ void pdptes_clean(uint64_t pdptes[4])
 		pdptes[i] &= ~PTE_A;
 }
 
-void paging_clean(void)
+#define LOAD_TRIES 1000
+
+static uint64_t *current_pdptes(void)
 {
-	pdptes_clean((uint64_t *)(read_cr3() & ~31ul));
+	return (uint64_t *)(read_cr3() & ~31ul);
+}
+
+static bool pdptes_are_clean(const uint64_t pdptes[4])
+{
+	return !((pdptes[0] | pdptes[1] | pdptes[2] | pdptes[3]) & PTE_A);
+}
+
+/* False on #GP. The flags are undefined after the MOV, so that the carry flag is cleared there. */
+static bool try_write_cr0(uintptr_t value)
+{
+	bool fault;
+
+	asm volatile("1: mov %1, %%cr0\n"
+		     "clc\n"
+		     "2:\n" FIXUP("1b", "2b", FIXUP_GP)
+		     : "=@ccc"(fault)
+		     : "r"(value)
+		     : "memory");
+	return !fault;
+}
+
+static bool try_write_cr4(uintptr_t value)
+{
+	bool fault;
+
+	asm volatile("1: mov %1, %%cr4\n"
+		     "clc\n"
+		     "2:\n" FIXUP("1b", "2b", FIXUP_GP)
+		     : "=@ccc"(fault)
+		     : "r"(value)
+		     : "memory");
+	return !fault;
+}
+
+/* Whether the value is written. A #GP that is not due to a PDPTE comes back as false. */
+static bool write_with_clean_pdptes(bool (*try_write)(uintptr_t value), uintptr_t value)
+{
+	for (unsigned int i = 0; i < LOAD_TRIES; i++) {
+		pdptes_clean(current_pdptes());
+		if (try_write(value))
+			return true;
+		if (pdptes_are_clean(current_pdptes()))
+			return false;
+	}
+	return false;
+}
+
+/* A #GP is raised again, for whom it concerns. */
+void write_cr0(uintptr_t value)
+{
+	if (!write_with_clean_pdptes(try_write_cr0, value))
+		asm volatile("mov %0, %%cr0" ::"r"(value) : "memory");
+}
+
+void write_cr4(uintptr_t value)
+{
+	if (!write_with_clean_pdptes(try_write_cr4, value))
+		asm volatile("mov %0, %%cr4" ::"r"(value) : "memory");
 }
 
 static void own_page_table(struct cpu *cpu)
 {
-	pdptes_clean(boot_page_table);
 	memcpy(cpu->page_table, boot_page_table, sizeof(cpu->page_table));
 	memcpy(cpu->df_page_table, boot_page_table, sizeof(cpu->df_page_table));
+	/* The copies: this CPU may use, and so mark, the original until the end. */
+	pdptes_clean(cpu->page_table);
+	pdptes_clean(cpu->df_page_table);
 	write_cr3((uintptr_t)cpu->page_table);
 	/* The next CPU to start begins with this one. */
 	pdptes_clean(boot_page_table);

@@ -2,7 +2,8 @@
 /*
  * Segments, gates and the task state: what GDT, IDT and TSS of each CPU hold
  *
- * Intel SDM volume 3, chapters 3, 7 and 9; AMD APM volume 2, chapters 4, 8 and 12.
+ * Intel SDM volume 3, "Protected-Mode Memory Management", "Interrupt and Exception Handling" and
+ * "Task Management"; AMD APM volume 2, chapters 4, 8 and 12.
  */
 #ifndef X86_DESCRIPTORS_H
 #define X86_DESCRIPTORS_H

@@ -3,7 +3,7 @@
  * #DF in 32-bit guests: a task of its own, since only a task switch gives it a stack that surely
  * works
  *
- * Intel SDM volume 3, chapter 9 "Task Management". The CPU saves the interrupted registers in the
+ * Intel SDM volume 3, "Task Management". The CPU saves the interrupted registers in the
  * main TSS, and loads them from there when the task ends by IRET.
  */
 #ifndef __x86_64__

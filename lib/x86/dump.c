@@ -2,6 +2,7 @@
 /*
  * What is said of an exception that nobody expects
  */
+#include <libc/array.h>
 #include <libc/format.h>
 #include <test/report.h>
 #include <test/text.h>
@@ -37,7 +38,7 @@ static void add_page_fault(struct text *text, uint32_t code)
 	};
 	const char *separator = " (";
 
-	for (unsigned int i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+	for (unsigned int i = 0; i < COUNT_OF(bits); i++) {
 		const char *name = code & bits[i].bit ? bits[i].set : bits[i].clear;
 
 		if (!name)

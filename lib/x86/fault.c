@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <x86/fault.h>
 
+#include <libc/array.h>
 #include <libc/format.h>
 #include <libc/string.h>
 #include <test/report.h>
@@ -14,7 +15,7 @@ static const char *const names[] = {
 
 const char *fault_name(unsigned int vector)
 {
-	if (vector < sizeof(names) / sizeof(names[0]) && names[vector])
+	if (vector < COUNT_OF(names) && names[vector])
 		return names[vector];
 	return vector < VECTOR_IRQ_FIRST ? "reserved exception" : "interrupt";
 }

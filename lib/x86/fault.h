@@ -30,7 +30,7 @@ struct x86_fault {
 	uintptr_t ip;	     /* as pushed: of the instruction (fault) or behind it (trap) */
 };
 
-/* Error code of #PF: Intel SDM volume 3, section 5.7; AMD APM volume 2, section 8.4.2. */
+/* Error code of #PF: Intel SDM volume 3, "Page-Fault Exceptions"; AMD APM volume 2, 8.4.2. */
 #define PF_PRESENT	(1u << 0) /* the translation was there, and forbade the access */
 #define PF_WRITE	(1u << 1)
 #define PF_USER		(1u << 2) /* the access was made at CPL 3 */
@@ -41,7 +41,7 @@ struct x86_fault {
 
 /*
  * Error code of the faults that name a selector: the selector's index and table (bits 15:2), and
- * these two. Intel SDM volume 3, section 7.13.
+ * these two. Intel SDM volume 3, "Error Code".
  */
 #define SELECTOR_EXTERNAL	   (1u << 0) /* raised while another event was being delivered */
 #define SELECTOR_IDT		   (1u << 1) /* the index is a vector: use SELECTOR_IDT_ERROR() */

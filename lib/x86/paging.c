@@ -170,7 +170,7 @@ void tlb_flush_all(void)
 {
 	uintptr_t cr4 = read_cr4();
 
-	/* Intel SDM volume 3, section 5.10.4.1: a change of PGE flushes all. */
+	/* Intel SDM volume 3, "Operations that Invalidate TLBs": a change of PGE flushes all. */
 	write_cr4(cr4 ^ CR4_PGE);
 	write_cr4(cr4);
 }

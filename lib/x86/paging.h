@@ -9,7 +9,7 @@
  * Levels count from the leaf: 1 is the 4 KiB entry, 2 the 2 MiB one, 3 the 1 GiB one (or the
  * PDPTE of PAE, which cannot be a leaf), 4 the PML4E.
  *
- * Intel SDM volume 3, chapter 5; AMD APM volume 2, chapter 5.
+ * Intel SDM volume 3, "Paging"; AMD APM volume 2, chapter 5.
  */
 #ifndef X86_PAGING_H
 #define X86_PAGING_H

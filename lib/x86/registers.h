@@ -2,7 +2,8 @@
 /*
  * Control, debug and flags registers: their bits, and one instruction each
  *
- * Intel SDM volume 3, sections 2.3 and 2.5; AMD APM volume 2, section 3.1.
+ * Intel SDM volume 3, "System Flags and Fields in the EFLAGS Register" and "Control
+ * Registers"; AMD APM volume 2, section 3.1.
  */
 #ifndef X86_REGISTERS_H
 #define X86_REGISTERS_H
@@ -54,15 +55,6 @@
 #define DR6_DEFAULT    0xffff0ff0ul
 #define DR7_DEFAULT    0x400ul
 
-/* In 32-bit guests: makes the PDPTEs fit to be loaded again. See cpu.c. */
-#ifdef __x86_64__
-static inline void paging_clean(void)
-{
-}
-#else
-void paging_clean(void);
-#endif
-
 #define X86_READ(name)                                                       \
 	static inline uintptr_t read_##name(void)                            \
 	{                                                                    \
@@ -72,10 +64,9 @@ void paging_clean(void);
 		return value;                                                \
 	}
 
-#define X86_WRITE(name, prepare)                                          \
+#define X86_WRITE(name)                                                   \
 	static inline void write_##name(uintptr_t value)                  \
 	{                                                                 \
-		prepare;                                                  \
 		asm volatile("mov %0, %%" #name ::"r"(value) : "memory"); \
 	}
 
@@ -86,16 +77,20 @@ X86_READ(cr4)
 X86_READ(dr0)
 X86_READ(dr6)
 X86_READ(dr7)
-X86_WRITE(cr0, paging_clean())
-X86_WRITE(cr2, )
-X86_WRITE(cr3, )
-X86_WRITE(cr4, paging_clean())
-X86_WRITE(dr0, )
-X86_WRITE(dr6, )
-X86_WRITE(dr7, )
+X86_WRITE(cr2)
+X86_WRITE(cr3)
+X86_WRITE(dr0)
+X86_WRITE(dr6)
+X86_WRITE(dr7)
 #ifdef __x86_64__
 X86_READ(cr8)
-X86_WRITE(cr8, )
+X86_WRITE(cr0)
+X86_WRITE(cr4)
+X86_WRITE(cr8)
+#else
+/* Here a change of some bits loads the PDPTEs. See cpu.c. */
+void write_cr0(uintptr_t value);
+void write_cr4(uintptr_t value);
 #endif
 
 static inline uintptr_t read_flags(void)

@@ -10,9 +10,9 @@
 #include <x86/memory.h>
 #include <x86/time.h>
 
-#define START_WAIT_MS	  2000
+#define START_WAIT_MS	  10000
 #define SECOND_SIPI_MS	  100
-#define STOP_WAIT_MS	  1000
+#define STOP_WAIT_MS	  5000
 #define CPU_BLOCK_ORDER	  5
 #define TRAMPOLINE_VECTOR (AP_TRAMPOLINE >> PAGE_SHIFT)
 
@@ -84,7 +84,10 @@ static void send_sipi(unsigned int id)
 	apic_icr_write(ICR_STARTUP | ICR_ASSERT | TRAMPOLINE_VECTOR, id);
 }
 
-/* INIT, SIPI, and a second SIPI for CPUs that missed it: Intel SDM volume 3, section 10.4.4.1. */
+/*
+ * INIT, SIPI, and a second SIPI for CPUs that missed it: Intel SDM volume 3, "Typical BSP
+ * Initialization Sequence".
+ */
 static void start_cpu(unsigned int number, unsigned int id)
 {
 	struct cpu *cpu = pages_alloc(CPU_BLOCK_ORDER);

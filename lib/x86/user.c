@@ -16,7 +16,7 @@ static void set_kernel_stack(struct cpu *cpu, uintptr_t sp)
 #endif
 }
 
-struct user_result user_call(user_function *function, uintptr_t argument)
+static struct user_result call(user_function *function, uintptr_t argument, uintptr_t flags)
 {
 	struct cpu *cpu = this_cpu();
 	struct fault_catch catch;
@@ -27,8 +27,7 @@ struct user_result user_call(user_function *function, uintptr_t argument)
 	cpu->user_returned = false;
 	if (!jump_save(&catch.jump)) {
 		set_kernel_stack(cpu, catch.jump.sp);
-		user_enter(function, argument, cpu_stack(cpu, CPU_USER_STACK),
-			   FLAGS_ONE | (catch.jump.flags & FLAGS_IF));
+		user_enter(function, argument, cpu_stack(cpu, CPU_USER_STACK), FLAGS_ONE | flags);
 	}
 	fault_release(&catch);
 	load_ds(KERNEL_DS);
@@ -40,4 +39,14 @@ struct user_result user_call(user_function *function, uintptr_t argument)
 		.fault = catch.fault,
 	};
 	return result;
+}
+
+struct user_result user_call(user_function *function, uintptr_t argument)
+{
+	return call(function, argument, read_flags() & FLAGS_IF);
+}
+
+struct user_result user_call_interruptible(user_function *function, uintptr_t argument)
+{
+	return call(function, argument, FLAGS_IF);
 }

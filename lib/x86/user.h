@@ -26,4 +26,10 @@ typedef uintptr_t user_function(uintptr_t argument);
  */
 struct user_result user_call(user_function *function, uintptr_t argument);
 
+/*
+ * The same with interrupts enabled there, whatever they are here: what is pending comes in when
+ * CPL 3 is entered, before the function's first instruction.
+ */
+struct user_result user_call_interruptible(user_function *function, uintptr_t argument);
+
 #endif

@@ -35,6 +35,12 @@ const void *xen_page_stub(const void *page, unsigned int number);
 void xen_set_call(struct registers *registers, uintptr_t number,
 		  const uintptr_t arguments[XEN_ARGUMENTS]);
 
+/* No call of Xen's, and none of vmrun's table: -ENOSYS, from user space. So is the next one. */
+#define XEN_NUMBER_UNUSED 99
+
+/* Keeps vcpu_op and the like from finding an operation that KVM answers itself. */
+#define XEN_NO_OPERATION 0x7ff0
+
 /* Which registers a call may change. */
 #define XEN_CALL_CHANGES REG_BIT(REG_AX)
 
