@@ -25,23 +25,15 @@ kernels=$cache/kernels
 # A test that stands alone (scripts/standalone.sh) brings its kernel along; this tree has none.
 brought=$here/../../kernels
 modules="kvm-amd"
-contents="vmlinux bzImage config version modules"
 
 say() {
 	echo "$name: $*" >&2
 }
 
-die() {
-	say "$@"
-	exit 1
-}
-
 # One line of what a step said: the cause.
 cause() { # LOG
-	# tar says "Wrote only" of the file in which the space came to its end.
-	if grep -qE "No space left|enough free space|Disk quota|Wrote only" "$1"; then
-		echo "there is no space in $kernels (200 MB are needed); make room, or point" \
-			"XDG_CACHE_HOME at a place that has it"
+	if is_no_space "$(cat "$1")"; then
+		no_space "$kernels" 200
 	else
 		{ grep -m 1 '^E: ' "$1" || tail -n 1 "$1"; } | sed 's/^E: //'
 	fi
@@ -58,15 +50,6 @@ step() { # WHAT-IF-NOT COMMAND...
 	set +m
 	wait "$child" || die "$failure: $(cause "$log")"
 	child=
-}
-
-checksums() { # FOLDER
-	# shellcheck disable=SC2086 # a list
-	(cd "$1" && cksum -- $contents *.ko)
-}
-
-intact() { # FOLDER
-	[[ -e $1/manifest ]] && cmp -s "$1/manifest" <(checksums "$1" 2>&1)
 }
 
 # Sets $packages (the first one names the kernel) and $version.
@@ -210,19 +193,8 @@ if intact "$kernels/$name"; then
 fi
 
 child='' work='' log=''
-trap clear_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-mkdir -p "$kernels" 2>/dev/null || true
-[[ -w $kernels ]] ||
-	die "cannot write to $kernels; point XDG_CACHE_HOME at a folder that can be written to"
+lock_cache "$kernels"
 log=$(mktemp) || die "there is no room for a temporary file; point TMPDIR at a place that has it"
-exec 9>"$kernels/.lock"
-flock -n 9 || {
-	say "another process is fetching; waiting for it"
-	flock 9
-}
 # The other one may have done it, and one that was killed may have left something.
 if ! intact "$kernels/$name"; then
 	[[ ! -e $kernels/$name ]] ||

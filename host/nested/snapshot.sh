@@ -22,11 +22,6 @@ say() {
 	echo "nested: $*" >&2
 }
 
-die() {
-	say "$@"
-	exit 1
-}
-
 # All that goes into a snapshot, as text.
 ingredients() {
 	"$qemu" --version | head -n 1
@@ -34,14 +29,6 @@ ingredients() {
 	machine_boot "$qemu" vmlinux initrd
 	cat "$kernel/manifest"
 	cksum <"$init"
-}
-
-intact() { # FOLDER
-	[[ -e $1/manifest ]] && cmp -s "$1/manifest" <(checksums "$1" 2>&1)
-}
-
-checksums() { # FOLDER
-	(cd "$1" && cksum machine state ram)
 }
 
 # Chained by &&, because `set -e` does nothing in a function whose failure is looked at.
@@ -142,10 +129,7 @@ make_snapshot() {
 }
 
 no_room() { # MESSAGE
-	if [[ $1 == *"No space left"* || $1 == *quota* ]]; then
-		die "there is no space in $snapshots ($((memory + 50)) MB are needed); make room, or point" \
-			"XDG_CACHE_HOME at a place that has it"
-	fi
+	! is_no_space "$1" || die "$(no_space "$snapshots" $((memory + 50)))"
 	die "cannot make a snapshot in $snapshots: ${1##*$'\n'}"
 }
 
@@ -168,18 +152,7 @@ snapshot=$snapshots/$(sha256sum <<<"$text" | head -c 16)
 
 if ! intact "$snapshot"; then
 	pid='' work=''
-	trap clear_up EXIT
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
-	mkdir -p "$snapshots" 2>/dev/null || true
-	[[ -w $snapshots ]] ||
-		die "cannot write to $snapshots; point XDG_CACHE_HOME at a folder that can be written to"
-	exec 9>"$snapshots/.lock"
-	flock -n 9 || {
-		say "another process makes a snapshot; waiting for it"
-		flock 9
-	}
+	lock_cache "$snapshots"
 	if ! intact "$snapshot"; then
 		[[ ! -e $snapshot ]] || say "the snapshot $snapshot is damaged; it is made again"
 		# What one that was killed has left, and what nobody has used for two weeks.
@@ -188,5 +161,5 @@ if ! intact "$snapshot"; then
 		make_snapshot
 	fi
 fi
-touch "$snapshot" # it is in use
+touch "$snapshot" 2>/dev/null || true # it is in use
 echo "$snapshot"
