@@ -5,7 +5,7 @@
 set -euo pipefail
 # A script that starts this one in the background has it ignore SIGINT, and a shell cannot undo that.
 ignored=$(sed -n 's/^SigIgn:\t*//p' /proc/$$/status)
-((!(0x$ignored & 2))) || exec env --default-signal=INT "$0" "$@"
+((!(0x$ignored & 2))) || exec env --default-signal=INT bash "$0" "$@"
 top=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
