@@ -52,7 +52,7 @@ local_module() {
 	echo "${name:-an unknown module}"
 }
 
-# The words that a host offers, from a vmrun --probe where there is one.
+# The words that a host offers, from a vmrun --probe; before there is one, all of them.
 offers_of() { # HOST KERNEL VMM
 	case $1 in
 	tcg) ;;
@@ -66,8 +66,8 @@ offers_of() { # HOST KERNEL VMM
 		fi
 		;;
 	local)
-		local offers
-		offers=$(offered_by_probe "$("$top/build/host/vmrun/vmrun" --probe 2>/dev/null)")
+		local offers=$all_needs vmrun=$top/build/host/vmrun/vmrun
+		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table.
 		[[ $3 == qemu ]] && offers=" $offers " && offers=${offers/ xen-hcall / }
 		echo "$offers"

@@ -131,6 +131,13 @@ TEST("beside a Xen page, the Hyper-V page holds nine bytes, and its rest stays")
 	expect_hyperv_page(pages.hyperv, "both");
 }
 
+static void expect_whole_and_working(struct pages pages, const char *when)
+{
+	expect_xen_page(pages.xen, when);
+	expect_hyperv_page(pages.hyperv, when);
+	expect_calls_work(pages.xen, pages.hyperv, when);
+}
+
 TEST("Xen first, then Hyper-V: both pages are whole and work")
 {
 	struct pages pages = start_afresh();
@@ -138,9 +145,7 @@ TEST("Xen first, then Hyper-V: both pages are whole and work")
 	install_xen(pages.xen);
 	hv_enable_hypercalls();
 	hv_install_page(pages.hyperv);
-	expect_xen_page(pages.xen, "Xen first");
-	expect_hyperv_page(pages.hyperv, "Xen first");
-	expect_calls_work(pages.xen, pages.hyperv, "Xen first");
+	expect_whole_and_working(pages, "Xen first");
 }
 
 TEST("Hyper-V first, then Xen: both pages are whole and work")
@@ -150,9 +155,7 @@ TEST("Hyper-V first, then Xen: both pages are whole and work")
 	hv_enable_hypercalls();
 	hv_install_page(pages.hyperv);
 	install_xen(pages.xen);
-	expect_xen_page(pages.xen, "Hyper-V first");
-	expect_hyperv_page(pages.hyperv, "Hyper-V first");
-	expect_calls_work(pages.xen, pages.hyperv, "Hyper-V first");
+	expect_whole_and_working(pages, "Hyper-V first");
 }
 
 TEST("Xen between guest OS id and Hyper-V page: both pages are whole and work")
@@ -162,9 +165,7 @@ TEST("Xen between guest OS id and Hyper-V page: both pages are whole and work")
 	hv_enable_hypercalls();
 	install_xen(pages.xen);
 	hv_install_page(pages.hyperv);
-	expect_xen_page(pages.xen, "Xen between");
-	expect_hyperv_page(pages.hyperv, "Xen between");
-	expect_calls_work(pages.xen, pages.hyperv, "Xen between");
+	expect_whole_and_working(pages, "Xen between");
 }
 
 TEST("without a guest OS id, the Hyper-V page stays unwritten beside Xen's too")
