@@ -65,3 +65,7 @@ apt_newest() { # PREFIX EXTENDED-REGEX
 apt_download_size() { # PACKAGE
 	private_apt_get download --print-uris "$1" | awk '{ printf "%.0f MB", $3 / 1e6 }'
 }
+
+apt_version() { # PACKAGE: of the newest one
+	private_apt_cache policy "$1" | sed -n 's/^  Candidate: //p'
+}

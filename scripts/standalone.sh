@@ -4,26 +4,30 @@
 # standalone.sh TEST...: writes each test as one file, build/standalone/TEST
 #
 # Such a file is a shell script with an archive behind it: the part of this tree that the test needs to
-# run, in its place, and the kernel of the nested host, if the test may run there. The machine it is
-# carried to needs QEMU (the file says how to get it), and makes its own snapshot in its own cache.
-# VMABI_KERNEL chooses the kernel.
+# run, in its place, and the kernel of the nested host, of those that the test may run on the first or
+# the one that VMABI_KERNEL names. The machine it is carried to needs QEMU (the file says how to get it),
+# and makes its own snapshot in its own cache.
 set -euo pipefail
 top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..")
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
-kernel=${VMABI_KERNEL:-${all_kernels%% *}}
-common=(scripts/guest.sh scripts/hosts.sh scripts/cache.sh scripts/tools.sh scripts/apt.sh
+asked_kernel=${VMABI_KERNEL-}
+[[ $asked_kernel != */* ]] || {
+	echo "standalone.sh: a test that stands alone takes a kernel by its name (there are: $all_kernels)" >&2
+	exit 2
+}
+common=(scripts/guest.sh scripts/hosts.sh scripts/cache.sh scripts/tools.sh
 	build/host/supervise/supervise build/host/vmrun/vmrun)
 nested=(host/nested/machine.sh host/nested/prepare.sh host/nested/run.sh host/nested/snapshot.sh
-	host/kernel/fetch.sh host/kernel/vmlinux.sh
+	host/kernel/kernel.sh host/kernel/bring.sh host/kernel/folder.sh host/kernel/vmlinux.sh
 	build/host/nested/init/init build/host/nested/restore/restore)
 
-write_header() { # NAME
+write_header() { # NAME KERNEL
 	cat <<-END
 		#!/usr/bin/env bash
 		# The vmabi test $1, by itself: run it. What follows the script is an archive.
 		name=$1
-		export VMABI_KERNEL=\${VMABI_KERNEL:-$kernel}
+		export VMABI_KERNEL=\${VMABI_KERNEL:-$2}
 	END
 	cat <<-'END'
 		set -euo pipefail
@@ -55,29 +59,38 @@ write_header() { # NAME
 	END
 }
 
-# The value of one variable of a test's script.
+# The value of one variable of a test's script, which may be quoted.
 setting() { # NAME VARIABLE
-	sed -n "s/^$2=//p" "$top/build/tests/$1" | head -n 1
+	sed -n "s/^$2=//p" "$top/build/tests/$1" | head -n 1 | xargs
+}
+
+# What a test brings along of its kernel; prints tar's words for it, one a line.
+bundle_kernel() { # KERNEL
+	local folder
+	folder=$("$top/host/kernel/kernel.sh" "$1") || return
+	printf '%s\n' --transform "s,^\./,kernels/${folder##*/}/," -C "$folder"
+	(cd "$folder" && find . -type f ! -name vmlinux | sort)
 }
 
 write_test() { # NAME
-	local elf arch
+	local elf arch words bundle
 	elf=$(setting "$1" elf) arch=$(setting "$1" arch)
-	write_header "$1"
-	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "build/tests/$1" "build/guests/$arch/$elf" \
-		"${bundle[@]}"
+	choose_kernel "$(setting "$1" requires)" "$(setting "$1" kernels)" "$asked_kernel"
+	[[ $kernel ]] || {
+		echo "standalone.sh: $1: $why" >&2
+		return 1
+	}
+	words=$(bundle_kernel "$kernel")
+	mapfile -t bundle <<<"$words"
+	write_header "$1" "$kernel"
+	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "${nested[@]}" "build/tests/$1" \
+		"build/guests/$arch/$elf" "${bundle[@]}"
 }
 
-bundle=()
-if (($#)); then
-	"$top/host/nested/prepare.sh" "$kernel" >/dev/null
-	rm -rf "$top/build/standalone"
-	mkdir -p "$top/build/standalone"
-	folder=$cache/kernels/$kernel
-	mapfile -t files < <(cd "$folder" && find . -type f ! -name vmlinux | sort)
-	bundle=("${nested[@]}" --transform "s,^\./,kernels/$kernel/," -C "$folder" "${files[@]}")
-fi
+((!$#)) || rm -rf "$top/build/standalone"
+mkdir -p "$top/build/standalone"
 for test; do
+	why=
 	file=$top/build/standalone/$test
 	write_test "$test" >"$file.new"
 	chmod +x "$file.new"

@@ -5,52 +5,21 @@
 #
 #	stock-7.2	the newest Debian cloud kernel 7.2 (else 7.3) of trixie-backports
 #	stock-6.12	the newest Debian cloud kernel 6.12 of bookworm-backports
+#	source-7.2	the source of 7.2, or where that is gone of the next newer 7.x, of
+#			trixie-backports, for build.sh
 #
-# The folder, $XDG_CACHE_HOME/vmabi/kernels/KERNEL, holds
-#
-#	vmlinux bzImage	the kernel, to boot and as it came
-#	*.ko modules	KVM's modules, and their names in the order to load them
-#	config version	the configuration, and the version in one line
-#	manifest	a checksum of each of these; a folder that does not match is fetched again
+# The folder, $XDG_CACHE_HOME/vmabi/kernels/KERNEL, is as described in folder.sh; that of a source holds
+# linux.tar.xz, as Debian patched it, version and manifest.
 #
 # apt checks the signatures. A kernel that is there stays, whatever newer one there may be by now:
 # remove its folder to have it fetched anew. Messages go to stderr.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-# shellcheck source=scripts/cache.sh
-source "$here/../../scripts/cache.sh"
+# shellcheck source=host/kernel/folder.sh
+source "$here/folder.sh"
 # shellcheck source=scripts/apt.sh
 source "$here/../../scripts/apt.sh"
-kernels=$cache/kernels
-# A test that stands alone (scripts/standalone.sh) brings its kernel along; this tree has none.
-brought=$here/../../kernels
 modules="kvm-amd"
-
-say() {
-	echo "$name: $*" >&2
-}
-
-# One line of what a step said: the cause.
-cause() { # LOG
-	if is_no_space "$(cat "$1")"; then
-		no_space "$kernels" 200
-	else
-		{ grep -m 1 '^E: ' "$1" || tail -n 1 "$1"; } | sed 's/^E: //'
-	fi
-}
-
-# Runs a step, which may be interrupted at any time. Its output is shown only as the cause of a failure.
-step() { # WHAT-IF-NOT COMMAND...
-	local failure=$1
-	shift
-	# A group of its own: what a step starts is to end with it.
-	set -m
-	"$@" >"$log" 2>&1 9>&- &
-	child=$!
-	set +m
-	wait "$child" || die "$failure: $(cause "$log")"
-	child=
-}
 
 # Sets $packages (the first one names the kernel) and $version.
 choose() {
@@ -66,6 +35,12 @@ choose() {
 	stock-6.12)
 		package=$(apt_newest linux-image-6.12 'linux-image-6\.12[.0-9]*[^ ]*-cloud-amd64') || true
 		version=${package#linux-image-}
+		packages=("$package")
+		;;
+	source-7.2)
+		package=$(private_apt_cache pkgnames linux-source-7 | grep -Ex 'linux-source-7\.([2-9]|[1-9][0-9]+)' |
+			sort -V | head -n 1)
+		version="$package $(apt_version "$package")"
 		packages=("$package")
 		;;
 	esac
@@ -105,46 +80,23 @@ find_one() { # FOLDER NAME-PATTERN...
 	echo "$found"
 }
 
-# A module after those it depends on; each once.
-add_module() { # ROOT NAME FOLDER
-	local file depends dependency
-	[[ ! -e $3/$2.ko ]] || return 0
-	# A module's file has - or _ in its name where others name it with either.
-	file=$(find_one "$1" "${2//[-_]/[-_]}.ko*")
-	case $file in
-	*.ko.xz) xz -dc "$file" ;;
-	*.ko.zst) zstd -dcq "$file" ;;
-	*.ko.gz) gzip -dc "$file" ;;
-	*.ko) cat "$file" ;;
-	esac >"$3/$2.ko"
-	depends=$(tr '\0' '\n' <"$3/$2.ko" | sed -n 's/^depends=//p')
-	for dependency in ${depends//,/ }; do
-		add_module "$1" "$dependency" "$3"
-	done
-	echo "$2.ko" >>"$3/modules"
+collect() { # ROOT FOLDER
+	mkdir "$2"
+	echo "$version" >"$2/version"
+	case $name in
+	source-*) mv "$(find_one "$1" 'linux-source-*.tar.xz')" "$2/linux.tar.xz" ;;
+	*) collect_kernel "$@" ;;
+	esac
 }
 
-collect() { # ROOT FOLDER
+collect_kernel() { # ROOT FOLDER
 	local module
-	mkdir "$2"
 	cp "$(find_one "$1" vmlinuz 'vmlinuz-*')" "$2/bzImage"
 	cp "$(find_one "$1" config 'config-*')" "$2/config"
-	echo "$version" >"$2/version"
 	"$here/vmlinux.sh" "$2/bzImage" "$2/vmlinux"
 	for module in $modules; do
 		add_module "$1" "$module" "$2"
 	done
-	checksums "$2" >"$2/manifest"
-}
-
-# The folder as it was in the cache that it comes from, but for what can be made again.
-take_brought() {
-	version=$(cat "$brought/$name/version")
-	step "cannot take the kernel that came with this test" cp -r "$brought/$name" "$work/kernel"
-	step "cannot unpack the kernel that came with this test" \
-		"$here/vmlinux.sh" "$work/kernel/bzImage" "$work/kernel/vmlinux"
-	intact "$work/kernel" || die "the kernel that came with this test is damaged; copy the test again"
-	mv "$work/kernel" "$kernels/$name"
 }
 
 fetch() {
@@ -161,28 +113,20 @@ copy $kernels/$name from one that is)" private_apt_get update
 	say "$suite has $version"
 	fetch_packages "$work"
 	step "cannot be unpacked" collect "$work/root" "$work/kernel"
-	mv "$work/kernel" "$kernels/$name"
+	finish_folder "$name"
 	say "$version is in $kernels/$name"
 }
 
-clear_up() {
-	if [[ $child ]]; then
-		kill -KILL -- "-$child" 2>/dev/null || true
-		wait "$child" 2>/dev/null || true
-	fi
-	rm -rf "$work" "$log"
-}
-
 (($# == 1)) || {
-	echo "usage: fetch.sh stock-7.2|stock-6.12" >&2
+	echo "usage: fetch.sh stock-7.2|stock-6.12|source-7.2" >&2
 	exit 2
 }
 name=$1
 case $name in
-stock-7.2) suite=trixie-backports ;;
+stock-7.2 | source-7.2) suite=trixie-backports ;;
 stock-6.12) suite=bookworm-backports ;;
 *)
-	echo "fetch.sh: unknown kernel '$name' (there are: stock-7.2 stock-6.12)" >&2
+	echo "fetch.sh: unknown kernel '$name' (there are: stock-7.2 stock-6.12 source-7.2)" >&2
 	exit 2
 	;;
 esac
@@ -192,20 +136,13 @@ if intact "$kernels/$name"; then
 	exit
 fi
 
-child='' work='' log=''
-lock_cache "$kernels"
-log=$(mktemp) || die "there is no room for a temporary file; point TMPDIR at a place that has it"
-# The other one may have done it, and one that was killed may have left something.
+begin_work "$kernels"
+# The other one may have done it.
 if ! intact "$kernels/$name"; then
 	[[ ! -e $kernels/$name ]] ||
 		say "the cache entry $kernels/$name is damaged; it is fetched again"
 	rm -rf "${kernels:?}/$name"
-	rm -rf "$kernels/.new.$name".*
-	work=$(mktemp -d "$kernels/.new.$name.XXXXXX" 2>"$log") || die "$(cause "$log")"
-	if [[ -e $brought/$name ]]; then
-		take_brought
-	else
-		fetch
-	fi
+	begin_folder "$name"
+	fetch
 fi
 echo "$kernels/$name"

@@ -34,12 +34,17 @@ size=$(number $((start + length - 4)) 4)
 magic=$(od -A n -t x1 -j "$start" -N 6 "$image" | tr -d ' ')
 rest=4
 case $magic in
-28b52ffd*) unpack="zstd -dc" ;;
-fd377a585a00) unpack="xz -dc" ;;
-02214c18*) unpack="lz4 -dc" ;;
-1f8b*) unpack="gzip -dc" rest=0 ;;
+28b52ffd*) unpack="zstd -dc" package=zstd ;;
+fd377a585a00) unpack="xz -dc" package=xz-utils ;;
+5d0000*) unpack="xz --format=lzma -dc" package=xz-utils ;;
+02214c18*) unpack="lz4 -dc" package=lz4 ;;
+425a68*) unpack="bzip2 -dc" package=bzip2 ;;
+894c5a4f*) unpack="lzop -dc" package=lzop ;;
+1f8b*) unpack="gzip -dc" package=gzip rest=0 ;;
 *) die "its payload is compressed in a way that is not known here (it begins with $magic)" ;;
 esac
+command -v "${unpack%% *}" >/dev/null ||
+	die "it is compressed with ${unpack%% *}, which is not here; install the Debian package $package"
 # shellcheck disable=SC2086 # a command and its options
 head -c $((start + length - rest)) "$image" | tail -c $((length - rest)) | $unpack >"$out"
 [[ $(stat -c %s "$out") == "$size" ]] ||
