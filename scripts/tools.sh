@@ -6,9 +6,9 @@
 #	tools.sh check GROUP...		names what is missing and the one command that installs it
 #	tools.sh install GROUP...	installs what is missing, as root or by sudo
 #
-# Groups: build (guests and host programs), run (the suite), host (a single test), lint, junit, check
-# (make check). What is looked for is what was configured; CC, QEMU and I386 (yes or no) in the
-# environment go before that.
+# Groups: build (guests and host programs), run (the suite), host (a single test), kernel (kernels that
+# are built here), lint, junit, check (make check). What is looked for is what was configured; CC, QEMU and
+# I386 (yes or no) in the environment go before that.
 # Status: 0 nothing is missing (any more), 1 something is.
 set -eu
 
@@ -41,6 +41,11 @@ links() { # CC-OPTION...: whether the compiler makes programs so
 		return 1
 	}
 	rm -f "$probe"
+}
+
+# shellcheck disable=SC2317
+has_header() { # NAME
+	echo "#include <$1>" | "$CC" -E -x c - >/dev/null 2>&1
 }
 
 qemu_version() {
@@ -97,6 +102,16 @@ needs_of() {
 		need shellcheck "shellcheck" has shellcheck
 		need cppcheck "cppcheck" has cppcheck
 		;;
+	kernel)
+		need flex "flex, which kbuild needs" has flex
+		need bison "bison, which kbuild needs" has bison
+		need bc "bc, which kbuild needs" has bc
+		need libelf-dev "libelf, which the kernel's objtool needs" has_header gelf.h
+		need ccache "ccache, which keeps what was compiled" has ccache
+		need patch "patch" has patch
+		need perl "perl, which kbuild needs" has perl
+		need xz-utils "xz, which unpacks the kernel's source" has xz
+		;;
 	junit)
 		need libtap-formatter-junit-perl "prove's JUnit formatter" \
 			perl -MTAP::Formatter::JUnit -e1 2>/dev/null
@@ -105,7 +120,7 @@ needs_of() {
 		need bats "bats, which runs the tests of the scripts" has bats
 		;;
 	*)
-		echo "tools.sh: there is no group '$1' (there are: build run host lint junit check)" >&2
+		echo "tools.sh: there is no group '$1' (there are: build run host kernel lint junit check)" >&2
 		exit 2
 		;;
 	esac
