@@ -26,7 +26,7 @@ say() {
 ingredients() {
 	"$qemu" --version | head -n 1
 	machine_restored "$qemu"
-	machine_boot "$qemu" vmlinux initrd
+	machine_boot "$qemu" "$boot" initrd
 	cat "$kernel/manifest"
 	cksum <"$init"
 }
@@ -37,7 +37,7 @@ pack_initrd() { # FOLDER
 	mkdir -p "$root"/{dev,proc,sys,modules} &&
 		cp "$init" "$root/init" &&
 		cp "$kernel/modules" "$root/modules/order" &&
-		(cd "$kernel" && xargs cp -t "$root/modules" <modules) &&
+		(cd "$kernel" && xargs -r cp -t "$root/modules" <modules) &&
 		(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd" &&
 		rm -r "$root"
 }
@@ -58,7 +58,7 @@ make_room() { # FOLDER
 # QEMU starts in the folder, does not outlive this script, and speaks QMP over the coprocess.
 start_qemu() { # FOLDER
 	local words
-	mapfile -t words < <(machine_boot "$qemu" "$kernel/vmlinux" initrd)
+	mapfile -t words < <(machine_boot "$qemu" "$kernel/$boot" initrd)
 	coproc monitor {
 		cd "$1"
 		exec setpriv --pdeathsig KILL "${words[@]}" 3<>mailbox 4>>console 2>errors 9>&-
@@ -67,14 +67,26 @@ start_qemu() { # FOLDER
 	pid=$monitor_PID
 }
 
-# Why L1 is not ready: what QEMU, its init and its kernel said last.
-boot_failure() { # FOLDER WHAT
-	say "L1 does not come up on $(cat "$kernel/version"): $2; it said last:"
-	grep -s -h "Kernel panic" "$1/console" | tr -d '\r' | sed 's/^/  /' >&2 || true
-	tail -q -n 12 "$1"/{errors,output,console} 2>/dev/null | tr -d '\r' | sed 's/^/  /' >&2
-	exit 1
+# The line that tells best why L1 is not ready, of what its kernel, its init and QEMU said.
+boot_cause() { # FOLDER
+	{
+		grep -s -h -o -m 1 'Kernel panic.*' "$1/console"
+		grep -s -h -m 1 '^nested: ' "$1/output" | cut -d ' ' -f 2-
+		head -q -n 1 "$1/errors"
+		[[ -s $1/console || -s $1/output ]] || echo "it printed nothing at all"
+		tail -q -n 1 "$1/console"
+	} 2>/dev/null | tr -d '\r' | head -n 1
 }
 
+# In one line; what was said besides stays in a file.
+boot_failure() { # FOLDER WHAT
+	local said=$snapshots/failed-boot.log
+	tail -q -n +1 "$1"/{errors,output,console} 2>/dev/null | tr -d '\r' >"$said" || true
+	die "L1 does not come up on $(cat "$kernel/version"): $2: $(boot_cause "$1");" \
+		"compare its configuration with host/kernel/options (all that it said: $said)"
+}
+
+# The kernel's log is part of each result, so it must be seen to come out on the serial line.
 wait_until_ready() { # FOLDER
 	local end=$((SECONDS + boot_limit))
 	until grep -qsx l1-ready "$1/output"; do
@@ -84,6 +96,13 @@ wait_until_ready() { # FOLDER
 	done
 	# The kernel has something to finish; what it does now no restored machine has to do.
 	sleep 0.5
+	grep -qs l1-ready "$1/console" ||
+		die "the log of $(cat "$kernel/version") does not come out on the serial line, so that its faults" \
+			"would not be seen; build it with CONFIG_SERIAL_8250_CONSOLE"
+	if grep -qE 'WARNING: |BUG: ' "$1/console"; then
+		say "warning: the kernel finds fault with itself while it boots:" \
+			"$(grep -E -m 1 -o '(WARNING|BUG): .*' "$1/console" | tr -d '\r')"
+	fi
 }
 
 tell_qemu() { # COMMAND [ARGUMENTS]
@@ -134,7 +153,11 @@ no_room() { # MESSAGE
 }
 
 clear_up() {
-	[[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null || true
+	# The shell would report the end of the coprocess in words of its own.
+	{
+		[[ -z $pid ]] || kill -KILL "$pid" || true
+		wait
+	} 2>/dev/null
 	[[ -z $work ]] || rm -rf "$work"
 }
 
@@ -146,6 +169,9 @@ qemu=$(command -v "$1") || die "there is no QEMU $1; install qemu-system-x86, or
 init=$2 kernel=$3
 [[ -r $init ]] || die "there is no $init; run make"
 [[ -r $kernel/manifest ]] || die "there is no kernel in $kernel"
+# By PVH a vmlinux boots two seconds faster; a kernel without CONFIG_PVH has only a bzImage here.
+boot=vmlinux
+[[ -e $kernel/$boot ]] || boot=bzImage
 # Not in the pipe: a QEMU that does not run is to end this.
 text=$(ingredients)
 snapshot=$snapshots/$(sha256sum <<<"$text" | head -c 16)

@@ -43,6 +43,17 @@ static int open_device(unsigned int minor, int flags)
 	return fd;
 }
 
+/* A line of the kernel's log that is no fault, by which is seen that the log comes out. */
+static void mark_kernel_log(void)
+{
+	static const char line[] = "<3>" L1_READY "\n";
+	int log = open_device(11, O_WRONLY);
+
+	if (log < 0 || write(log, line, sizeof(line) - 1) < 0)
+		fail("cannot write to the kernel's log: %s", strerror(errno));
+	close(log);
+}
+
 /* The second process. */
 __attribute__((noreturn)) static void command(int output)
 {
@@ -53,6 +64,7 @@ __attribute__((noreturn)) static void command(int output)
 	dup2(output, STDERR_FILENO);
 	bringup();
 	inbox_open();
+	mark_kernel_log();
 	lseek(kernel_log, 0, SEEK_END);
 	dprintf(STDOUT_FILENO, L1_READY "\n");
 	inbox_wait();
