@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 # What is asked of a script, which itself looks after tools and configuration, needs neither here.
-ifneq ($(filter-out help clean check bench lint,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean check mutants crosscheck bench lint,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 include build/tests.mk
 endif
@@ -107,7 +107,7 @@ build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
-.PHONY: FORCE all check-programs standalone check bench lint clean help
+.PHONY: FORCE all check-programs standalone check mutants crosscheck bench lint clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)
@@ -119,6 +119,13 @@ standalone: all
 
 check:
 	@scripts/check.sh
+
+# Names or globs of mutants; without, all.
+mutants:
+	@set -f; host/kernel/mutants.sh $(M)
+
+crosscheck:
+	@host/kernel/crosscheck.sh
 
 bench:
 	@scripts/bench.sh
@@ -132,6 +139,8 @@ clean:
 help:
 	@echo 'make              build the guests, the host programs and build/tests/NAME'
 	@echo 'make check        the project'"'"'s own tests, and the suite on every host there is'
+	@echo 'make mutants      breaks KVM on purpose and sees the tests fail; M=GLOB: only these mutants'
+	@echo 'make crosscheck   the kernel'"'"'s own KVM selftests in the nested host, beside ours'
 	@echo 'make standalone   each test as one file, build/standalone/NAME, that runs anywhere'
 	@echo 'make bench        print how long things take'
 	@echo 'make lint         clang-format, shellcheck and cppcheck over the tree'

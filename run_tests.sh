@@ -29,7 +29,10 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   --tap-dir DIR     leave one TEST.tap for each test in DIR (what was there stays)
   --junit FILE      write the results in JUnit's format too
   --on HOST         run on this host: $all_hosts (default: the first that serves)
-  --kernel KERNEL   the nested host, with this kernel: $all_kernels (default: ${all_kernels%% *})
+  --kernel KERNEL   the nested host, with this kernel: $all_kernels, or a
+                    path: a kernel tree of your own, built, or a bzImage or vmlinux (default:
+                    ${default_kernels/ /, and }
+                    where a test needs it)
   --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
   --list-hosts      what each host offers and lacks, and why
   --help            show this
@@ -53,11 +56,23 @@ check_combination() {
 		die "the host tcg has no /dev/kvm for vmrun; leave out --vmm, or say --vmm qemu"
 	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
 		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
-	[[ -z $kernel || -z $on || $on == nested ]] ||
+	[[ -z $asked_kernel || -z $on || $on == nested ]] ||
 		die "--kernel chooses the kernel of the host nested; the host $on has none to choose"
 }
 
-patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' kernel='' vmm=''
+# A file or folder is meant where it is written as a path, or where it is one and no kernel's name.
+check_kernel() {
+	if [[ $asked_kernel != */* && " $all_kernels " != *" $asked_kernel "* && -e $asked_kernel ]]; then
+		asked_kernel=./$asked_kernel
+	fi
+	if [[ $asked_kernel == */* ]]; then
+		asked_kernel=$(realpath -m -- "$asked_kernel")
+	elif [[ " $all_kernels " != *" $asked_kernel "* ]]; then
+		die "unknown kernel '$asked_kernel' (there are: $all_kernels; or give a path)"
+	fi
+}
+
+patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' vmm=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
 	case $1 in
@@ -73,7 +88,7 @@ while (($#)); do
 		--tap-dir) tap_dir=$2 ;;
 		--junit) junit=$2 ;;
 		--on) on=$2 ;;
-		--kernel) kernel=$2 ;;
+		--kernel) asked_kernel=$2 ;;
 		--vmm) vmm=$2 ;;
 		esac
 		shift
@@ -94,15 +109,15 @@ while (($#)); do
 done
 [[ $jobs =~ ^[1-9][0-9]{0,3}$ ]] || die "-j takes a number from 1, not '$jobs'"
 [[ -z $on ]] || one_of host "$on" "$all_hosts"
-[[ -z $kernel ]] || one_of kernel "$kernel" "$all_kernels"
+[[ -z $asked_kernel ]] || check_kernel
 [[ -z $vmm ]] || one_of vmm "$vmm" "vmrun qemu"
 check_combination
 # Whoever asks for a kernel is not to be answered by this machine's own.
-[[ -z $kernel ]] || on=nested
+[[ -z $asked_kernel ]] || on=nested
 # Later steps change the folder.
 [[ -z $tap_dir ]] || tap_dir=$(realpath -m -- "$tap_dir")
 [[ -z $junit ]] || junit=$(realpath -m -- "$junit")
-export VMABI_ON=$on VMABI_KERNEL=${kernel:-${all_kernels%% *}} VMABI_VMM=$vmm
+export VMABI_ON=$on VMABI_KERNEL=$asked_kernel VMABI_VMM=$vmm
 
 take_signals
 case $action in

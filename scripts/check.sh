@@ -31,7 +31,7 @@ failed=
 rm -rf "$results"
 mkdir -p "$results"
 say "tools"
-scripts/tools.sh install build run junit check
+scripts/tools.sh install build run kernel junit check
 [[ -e build/config.mk ]] || ./configure
 say "build"
 make -s -j "$(nproc)" all check-programs
@@ -41,6 +41,11 @@ say "the suite, on the newest stock kernel"
 suite stock-7.2 --kernel stock-7.2
 say "Xen and Hyper-V on the stock kernel 6.12"
 suite stock-6.12 --kernel stock-6.12 -g coexist -g xen -g hyperv
+say "Xen and Hyper-V on the patched kernel"
+suite patched --kernel patched -g coexist -g xen -g hyperv
+say "five mutants of KVM, today's"
+mkdir -p "$results/mutants"
+host/kernel/mutants.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
 say "the guest runtime on a bare CPU"
 suite tcg --on tcg -g runtime
 say "the scripts, and bad input"

@@ -3,7 +3,8 @@
 # Reads unittests.cfg (-v kind=tests) or knownbugs.cfg (-v kind=known) and prints one record a line,
 # its fields separated by the unit separator \037 (they may be empty, and may hold spaces):
 #
-#	tests	name, section, file, groups, arch, smp, mem, append, requires, host, timeout
+#	tests	name, section, file, groups, arch, smp, mem, append, requires, host,
+#		kernel, timeout;
 #		one record for each architecture of a section; the name is SECTION-ARCH
 #	known	section, tests, point, where, reason; one record for each point of a section, whose key
 #		may stand there several times
@@ -14,10 +15,11 @@
 BEGIN {
 	sep = "\037"
 	if (kind == "tests") {
-		keys = "file groups arch smp mem append requires host timeout"
+		keys = "file groups arch smp mem append requires host kernel timeout"
 		needed = "file groups"
 		words["arch"] = "x86_64 i386"
 		words["host"] = hosts
+		words["kernel"] = kernels
 		words["requires"] = needs
 		lowest["smp"] = 1; highest["smp"] = 64
 		lowest["mem"] = 16; highest["mem"] = 3072
@@ -100,7 +102,7 @@ function end_section(   i, n, list, arch) {
 				value["groups"] sep arch[i] sep field("smp", 1) sep \
 				field("mem", 64) sep field("append", "") sep \
 				field("requires", "") sep field("host", hosts) sep \
-				field("timeout", 20)
+				field("kernel", kernels) sep field("timeout", 20)
 	}
 }
 

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Runs one guest on a host; its TAP goes to stdout. Sourced by each script in build/tests, which sets
-# name, elf, arch, smp, mem, append, requires, hosts, timeout, known and top.
+# name, elf, arch, smp, mem, append, requires, hosts, kernels, timeout, known and top.
 #
 # From the environment: VMABI_ON, VMABI_KERNEL and VMABI_VMM choose as run_tests.sh --on, --kernel and
-# --vmm do; VMABI_SNAPSHOT is the nested host's, if that is known to be ready.
+# --vmm do; VMABI_SNAPSHOTS is told by ready_snapshot().
 #
 # shellcheck disable=SC2154
 set -euo pipefail
 source "$top/scripts/hosts.sh"
 
-kernel=${VMABI_KERNEL:-${all_kernels%% *}}
 vmm=${VMABI_VMM-}
 guest=$top/build/guests/$arch/$elf
 vmrun=$top/build/host/vmrun/vmrun
@@ -69,15 +68,26 @@ known_bugs() { # HOST/KERNEL
 	done
 }
 
-choose_host "$requires" "$hosts" "$kernel" "$vmm" "${VMABI_ON-}"
-[[ $host ]] || skip_all "$why"
+# Sets $host, $kernel and $snapshot. What a kernel offers is known for sure when it has been booted.
+choose() {
+	local before=none
+	while :; do
+		choose_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL-}" "$vmm"
+		[[ $host ]] || skip_all "$why"
+		[[ $host == nested && $kernel != "$before" ]] || return 0
+		snapshot=$(ready_snapshot "$kernel")
+		[[ -z $snapshot ]] || return 0
+		snapshot=$("$top/host/nested/prepare.sh" "$kernel") || exit 2
+		before=$kernel
+	done
+}
+
+choose
 [[ -r $guest ]] || fail "there is no guest $guest; run make"
 
 case $host in
 nested)
-	snapshot=${VMABI_SNAPSHOT-}
-	[[ $snapshot ]] || snapshot=$("$top/host/nested/prepare.sh" "$kernel") || exit 2
-	known_bugs "nested/$kernel"
+	known_bugs "nested/$(kernel_place "$kernel")"
 	vmrun_options
 	watch=(--kernel-log)
 	command=("$top/host/nested/run.sh" "$snapshot" "$vmrun" "$guest" "${options[@]}")

@@ -11,11 +11,17 @@
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
 
+# The nested host runs on one of several kernels (host/kernel/kernel.sh), of which a test may admit only
+# some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all tests:
+# it is what the user wants to know about.
+
 # In the order of preference; shellcheck cannot see who reads these.
 # shellcheck disable=SC2034
 all_hosts="local nested tcg"
 # shellcheck disable=SC2034
-all_kernels="stock-7.2 stock-6.12"
+all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
+# Those that a test gets where none was asked for.
+default_kernels="stock-7.2 patched"
 # shellcheck disable=SC2034
 all_needs="kvm xen-hcall hyperv hyperv-enforce"
 : "${top:?is to be set by the script that sources this one}"
@@ -75,9 +81,26 @@ offers_of() { # HOST KERNEL VMM
 	esac
 }
 
+# What a kernel is called in the cache: its name, or something in place of its path.
+kernel_key() { # KERNEL
+	case $1 in
+	*/*) echo "own-$(realpath -m -- "$1" | cksum | tr ' ' -)" ;;
+	*) echo "$1" ;;
+	esac
+}
+
 # What vmrun --probe said when the nested host was booted with this kernel; empty: not yet booted.
 nested_probe() { # KERNEL
-	cat "$cache/offers/$1" 2>/dev/null || true
+	cat "$cache/offers/$(kernel_key "$1")" 2>/dev/null || true
+}
+
+# What knownbugs.cfg calls a kernel, and its version: what prepare.sh found them to be.
+kernel_place() { # KERNEL
+	cat "$cache/offers/$(kernel_key "$1").place"
+}
+
+kernel_version() { # KERNEL
+	cat "$cache/offers/$(kernel_key "$1").version"
 }
 
 offered_by_probe() { # TEXT: lines "NAME yes|no DETAIL"
@@ -97,24 +120,57 @@ lacking() { # NEEDS OFFERS
 	echo "$lacks"
 }
 
-# Chooses a host: the first that the test admits, that is faithful, and that offers what it needs.
-# Sets $host, or leaves it empty and sets $why.
-choose_host() { # NEEDS HOSTS KERNEL VMM ON
-	local candidate lacks
-	host='' why=''
-	for candidate in ${5:-$2}; do
-		if [[ " $2 " != *" $candidate "* ]]; then
-			why+="${why:+; }it does not run on the host $candidate"
+# Chooses the kernel of the nested host: the one asked for, or the first of the default ones; if the test
+# admits it, and it offers what the test needs. Sets $kernel, or leaves it empty and adds to $why.
+choose_kernel() { # NEEDS KERNELS ASKED
+	local candidate candidates lacks
+	kernel=''
+	read -ra candidates <<<"$default_kernels"
+	[[ -z $3 ]] || candidates=("$3")
+	for candidate in "${candidates[@]}"; do
+		if [[ $candidate != */* && " $2 " != *" $candidate "* ]]; then
+			[[ -z $3 ]] || why+="${why:+; }it does not run on the kernel $candidate (only on: $2)"
 			continue
 		fi
-		if [[ $candidate == local && -z $5 ]]; then
-			[[ -z $(local_reason) ]] || continue
-		fi
-		lacks=$(lacking "$1" "$(offers_of "$candidate" "$3" "$4")")
+		lacks=$(lacking "$1" "$(offers_of nested "$candidate" vmrun)")
 		if [[ -z $lacks ]]; then
-			host=$candidate
+			kernel=$candidate
 			return
 		fi
-		why+="${why:+; }the host $candidate lacks: $lacks"
+		why+="${why:+; }the host nested ($candidate) lacks: $lacks"
 	done
+}
+
+# Whether this machine's own KVM may be taken: it is faithful, and the test admits any kernel.
+local_serves() { # KERNELS
+	[[ $1 == "$all_kernels" && -z $(local_reason) ]]
+}
+
+# Chooses a host: the first that the test admits, that is faithful, and that offers what it needs.
+# Sets $host, and for the nested one $kernel; or leaves $host empty and sets $why.
+choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
+	local candidate lacks
+	host='' why='' kernel=''
+	for candidate in ${4:-$2}; do
+		if [[ " $2 " != *" $candidate "* ]]; then
+			why+="${why:+; }it does not run on the host $candidate"
+		elif [[ $candidate == nested ]]; then
+			choose_kernel "$1" "$3" "$5"
+			[[ -z $kernel ]] || host=nested
+		elif [[ $candidate != local || $4 ]] || local_serves "$3"; then
+			lacks=$(lacking "$1" "$(offers_of "$candidate" "" "$6")")
+			[[ $lacks ]] || host=$candidate
+			[[ $host ]] || why+="${why:+; }the host $candidate lacks: $lacks"
+		fi
+		[[ -z $host ]] || return 0
+	done
+}
+
+# The snapshot of the nested host on a kernel, if run_tests.sh has seen to it that there is one: it leaves
+# a line KERNEL, tab, FOLDER for each in VMABI_SNAPSHOTS.
+ready_snapshot() { # KERNEL
+	local name folder
+	while IFS=$'\t' read -r name folder; do
+		[[ $name != "$1" ]] || echo "$folder"
+	done <<<"${VMABI_SNAPSHOTS-}"
 }

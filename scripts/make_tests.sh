@@ -40,6 +40,7 @@ write_test() {
 		append=$(quoted "$append")
 		requires=$(quoted "$requires")
 		hosts=$(quoted "$hosts")
+		kernels=$(quoted "$kernels")
 		timeout=$timeout
 		known=(
 	END
@@ -55,14 +56,14 @@ write_test() {
 
 archs=$(configured ARCHS "x86_64 i386")
 # Asked of each make. What these were made from counts, not when: an older file may have come back.
-asked=$(cat unittests.cfg knownbugs.cfg build/config.mk scripts/*.awk scripts/make_tests.sh | cksum)
+asked=$(cat unittests.cfg knownbugs.cfg build/config.mk scripts/*.awk scripts/make_tests.sh scripts/hosts.sh | cksum)
 [[ ! -e build/tests.mk || $(cat build/tests/.asked 2>/dev/null) != "$asked" ]] || exit 0
 records=$(read_config tests unittests.cfg)
 known=$(read_config known knownbugs.cfg)
 rm -rf build/tests
 mkdir -p build/tests
 tests='' guests=''
-while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts timeout; do
+while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts kernels timeout; do
 	[[ " $archs " == *" $arch "* ]] || continue
 	write_test >"build/tests/$name"
 	chmod +x "build/tests/$name"

@@ -10,7 +10,7 @@ read_config() { # KIND FILE: the records of scripts/config.awk
 		echo "there is no $2 that can be read in $top" >&2
 		return 1
 	}
-	awk -v kind="$1" -v hosts="$all_hosts" -v needs="$all_needs" -v root="$top/" \
+	awk -v kind="$1" -v hosts="$all_hosts" -v kernels="$all_kernels" -v needs="$all_needs" -v root="$top/" \
 		-f "$top/scripts/config.awk" "$top/$2"
 }
 
@@ -72,15 +72,16 @@ select_tests() {
 }
 
 list_tests() {
-	local record name section file members arch smp mem append requires hosts timeout
+	local record name section file members arch smp mem append requires hosts kernels timeout
 	local format='%-28s %-16s %-28s %s\n'
 	# shellcheck disable=SC2059
 	printf "$format" TEST GROUPS NEEDS HOST
 	for record in "${selected[@]}"; do
 		# shellcheck disable=SC2034
 		IFS=$'\037' read -r name section file members arch smp mem append requires hosts \
-			timeout <<<"$record"
-		choose_host "$requires" "$hosts" "$VMABI_KERNEL" "$vmm" "$on"
+			kernels timeout <<<"$record"
+		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
+		[[ -z $kernel ]] || host+=" ($kernel)"
 		# shellcheck disable=SC2059
 		printf "$format" "$name" "$members" "${requires:--}" "${host:-none: $why}"
 	done

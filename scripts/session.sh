@@ -24,28 +24,36 @@ check_places() {
 
 # Everything that a test script takes for granted: tools, guests, the host it will be given.
 prepare() {
-	local record requires hosts needs_nested=
 	check_places
 	"$top/scripts/tools.sh" install build run ${junit:+junit} || exit 1
 	run_group build || exit 1
-	for record in "${selected[@]}"; do
-		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts _ <<<"$record"
-		choose_host "$requires" "$hosts" "$VMABI_KERNEL" "$vmm" "$on"
-		[[ $host == nested ]] && needs_nested=yes
-	done
 	if [[ $on == local ]]; then
 		warn_of_local
 	fi
-	if [[ $needs_nested ]]; then
-		prepare_nested
-	fi
+	export VMABI_SNAPSHOTS=
+	# Whatever is known of it may be out of date, and say that no test can run.
+	[[ -z $asked_kernel ]] || prepare_nested "$asked_kernel"
+	while needs_nested; do
+		prepare_nested "$kernel"
+	done
+}
+
+# Whether a test is to run on a kernel of the nested host that is not ready; sets $kernel. What a kernel
+# offers is known for sure when it has been booted, and may send a test to another one.
+needs_nested() {
+	local record requires hosts kernels
+	for record in "${selected[@]}"; do
+		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts kernels _ <<<"$record"
+		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
+		[[ $host != nested || $(ready_snapshot "$kernel") ]] || return 0
+	done
+	return 1
 }
 
 # The tests need not look at the cache again.
-prepare_nested() {
-	run_group "$top/host/nested/prepare.sh" "$VMABI_KERNEL" >"$work/snapshot" || exit 1
-	VMABI_SNAPSHOT=$(cat "$work/snapshot")
-	export VMABI_SNAPSHOT
+prepare_nested() { # KERNEL
+	run_group "$top/host/nested/prepare.sh" "$1" >"$work/snapshot" || exit 1
+	VMABI_SNAPSHOTS+="$1"$'\t'"$(cat "$work/snapshot")"$'\n'
 }
 
 build() {
@@ -174,10 +182,10 @@ list_hosts() {
 		echo "nested: Linux KVM inside QEMU TCG, kernel $kernel"
 		probe=$(nested_probe "$kernel")
 		if [[ $probe ]]; then
-			echo "  faithful: $(cat "$cache/kernels/$kernel/version")"
+			echo "  faithful: $(kernel_version "$kernel")"
 			show_probe "$probe"
 		else
-			echo "  not booted yet; the first test on it fetches and boots it"
+			echo "  not booted yet; the first test on it fetches or builds it, and boots it"
 		fi
 	done
 	echo

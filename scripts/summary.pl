@@ -110,7 +110,7 @@ if (@failures) {
 	print "\n$_->{title}\n$_->{detail}" for @failures;
 }
 print_by_reason("Known bugs (knownbugs.cfg)", @known);
-print_by_reason("Known bugs that pass here, so that knownbugs.cfg is out of date", @mended);
+print_by_reason("Known bugs that pass here: mended in this kernel, or knownbugs.cfg is out of date", @mended);
 if (%skips) {
 	print "\nSkipped\n";
 	printf "  %4d  %s\n", $skips{$_}, $_ for sort keys %skips;

@@ -3,8 +3,9 @@
 #
 # prepare.sh KERNEL: makes the nested host ready for tests, whatever that takes
 #
-# Fetches the kernel, makes the snapshot, asks vmrun in L1 what KVM offers there; prints the folder of
-# the snapshot, for run.sh. What vmrun --probe said is left in $XDG_CACHE_HOME/vmabi/offers/KERNEL.
+# Gets the kernel (host/kernel/kernel.sh), makes the snapshot, asks vmrun in L1 what KVM offers there;
+# prints the folder of the snapshot, for run.sh. What vmrun --probe said is left in
+# $XDG_CACHE_HOME/vmabi/offers, for scripts/hosts.sh.
 #
 # Takes a fraction of a second when all is there. Messages go to stderr.
 set -euo pipefail
@@ -16,24 +17,42 @@ nested=$top/build/host/nested
 
 # What L1 offers depends on the snapshot and on the vmrun that is asked.
 probe() { # KERNEL SNAPSHOT
-	local offers=$cache/offers/$1 asked text
+	local offers asked text
+	offers=$cache/offers/$(kernel_key "$1")
 	asked="$2 $(cksum <"$vmrun")"
 	[[ ! -e $offers || $(cat "$offers.asked" 2>/dev/null) != "$asked" ]] || return 0
 	if ! text=$(timeout 60 "$nested/restore/restore" --file "$vmrun" "$2" -- /vmrun --probe 2>&1); then
 		echo "nested: vmrun in L1 does not say what KVM offers: ${text##*$'\n'}" >&2
 		return
 	fi
-	mkdir -p "$cache/offers"
 	echo "$text" >"$offers.new.$$"
 	mv "$offers.new.$$" "$offers"
 	echo "$asked" >"$offers.asked"
+}
+
+# What a kernel is, for run_tests.sh to show; and what knownbugs.cfg calls it: one of the user's own by its
+# version, a folder of the cache by its name there.
+describe() { # KERNEL KERNEL-FOLDER
+	local file name=${2##*/}
+	file=$cache/offers/$(kernel_key "$1")
+	cp "$2/version" "$file.version"
+	case $name in
+	own-*) name=own-$(cut -d ' ' -f 1 "$2/version") ;;
+	stock-*) ;;
+	*) name=${name%-*} ;;
+	esac
+	echo "$name" >"$file.place"
 }
 
 (($# == 1)) || {
 	echo "usage: prepare.sh KERNEL" >&2
 	exit 2
 }
-kernel=$("$top/host/kernel/fetch.sh" "$1")
+kernel=$("$top/host/kernel/kernel.sh" "$1")
 snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
+mkdir -p "$cache/offers"
+# Of kernels that were once asked for by their path there may be many.
+find "$cache/offers" -name 'own-*' -mtime +14 -delete
+describe "$1" "$kernel"
 probe "$1" "$snapshot"
 echo "$snapshot"

@@ -20,6 +20,13 @@ void hv_set_call(struct registers *registers, uint64_t control, uint64_t input, 
 #endif
 }
 
+unsigned int hv_rsvd0_bits(void)
+{
+	bool marked = sizeof(void *) == 4 && xen_present();
+
+	return HV_HYPERCALL_RSVD0_BITS - marked;
+}
+
 uint64_t hv_result(const struct registers *after)
 {
 #ifdef __x86_64__

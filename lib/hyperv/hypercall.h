@@ -28,6 +28,12 @@ uint64_t hv_page_call(const void *page, uint64_t control, uint64_t input, uint64
 #define HV_DISPATCH_BIT 0x80000000u
 
 /*
+ * How many reserved bits of the control value, from HV_HYPERCALL_RSVD0_SHIFT on, a guest can be refused
+ * for. All five; but in 32-bit code beside Xen bit 31 is HV_DISPATCH_BIT, and not the guest's.
+ */
+unsigned int hv_rsvd0_bits(void);
+
+/*
  * Puts the three values where a call expects them; the other registers stay, except that in 64-bit
  * mode rax, which carries no argument, gets bit 31 cleared.
  */

@@ -19,7 +19,7 @@ setup() {
 read_tests() { # TEXT
 	printf '%s' "$1" >"$file"
 	run --separate-stderr awk -v kind=tests -v hosts="local nested tcg" -v needs="kvm xen-hcall" \
-		-v root="$BATS_TEST_TMPDIR/" -f scripts/config.awk "$file"
+		-v kernels="stock patched" -v root="$BATS_TEST_TMPDIR/" -f scripts/config.awk "$file"
 }
 
 refused() { # LINE MESSAGE
@@ -45,7 +45,7 @@ fields() { # RECORD FIELD...: those fields, joined by |
 
 @test "what is left out has its documented default" {
 	read_tests "$good"
-	[[ $(fields "${lines[0]}" 6,7,8,9,10,11) == '1|64|||local nested tcg|20' ]]
+	[[ $(fields "${lines[0]}" 6,7,8,9,10,11,12) == '1|64|||local nested tcg|stock patched|20' ]]
 }
 
 @test "values keep their inner spaces and equal signs, and lose those around them" {
@@ -65,7 +65,7 @@ fields() { # RECORD FIELD...: those fields, joined by |
 
 @test "an unknown key is refused, and the known ones are named" {
 	read_tests "$good"$'grops = x'
-	refused 4 "unknown key 'grops' (there are: file groups arch smp mem append requires host timeout)"
+	refused 4 "unknown key 'grops' (there are: file groups arch smp mem append requires host kernel timeout)"
 }
 
 @test "a key twice in a section is refused" {
@@ -97,9 +97,11 @@ fields() { # RECORD FIELD...: those fields, joined by |
 	refused 3 "file takes a C file, not 'good.elf'"
 }
 
-@test "unknown words for host, arch and requires are refused, and the known ones are named" {
+@test "unknown words for host, kernel, arch and requires are refused, and the known ones are named" {
 	read_tests "$good"'host = moon'
 	refused 4 "unknown host 'moon' (there are: local nested tcg)"
+	read_tests "$good"'kernel = new'
+	refused 4 "unknown kernel 'new' (there are: stock patched)"
 	read_tests "$good"'arch = arm64'
 	refused 4 "unknown arch 'arm64' (there are: x86_64 i386)"
 	read_tests "$good"'requires = xen'
@@ -150,8 +152,13 @@ fields() { # RECORD FIELD...: those fields, joined by |
 
 @test "the project's own two files are right" {
 	for kind in tests known; do
-		awk -v kind=$kind -v hosts="local nested tcg" -v root= \
-			-v needs="kvm xen-hcall hyperv hyperv-enforce" -f scripts/config.awk \
-			"$([[ $kind == tests ]] && echo unittests.cfg || echo knownbugs.cfg)" >/dev/null
+		# shellcheck source=scripts/hosts.sh
+		(
+			top=$PWD
+			source scripts/hosts.sh
+			awk -v kind=$kind -v hosts="$all_hosts" -v kernels="$all_kernels" -v root= \
+				-v needs="$all_needs" -f scripts/config.awk \
+				"$([[ $kind == tests ]] && echo unittests.cfg || echo knownbugs.cfg)" >/dev/null
+		)
 	done
 }

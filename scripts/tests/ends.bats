@@ -27,7 +27,7 @@ teardown() {
 run_guest() { # HOST ELF APPEND [TIMEOUT]
 	# shellcheck disable=SC2034,SC2016
 	VMABI_ON=$1 run bash -c '
-		name=broken arch=x86_64 smp=1 mem=64 requires= known=() hosts="nested tcg"
+		name=broken arch=x86_64 smp=1 mem=64 requires= known=() hosts="nested tcg" kernels="stock-7.2 patched"
 		elf=$1 append=$2 timeout=$3 top=$4
 		source "$top/scripts/guest.sh"' guest "$2" "$3" "${4:-5}" "$top"
 }

@@ -70,7 +70,7 @@ tree_with_config() { # TEXT
 	run_tests --on moon
 	refused "unknown host 'moon' (there are: local nested tcg)"
 	run_tests --kernel stock-1.0
-	refused "unknown kernel 'stock-1.0' (there are: stock-7.2 stock-6.12)"
+	refused "unknown kernel 'stock-1.0' (there are: stock-7.2 stock-6.12 patched patched-lockdep; or give a path)"
 	run_tests --vmm bochs
 	refused "unknown vmm 'bochs' (there are: vmrun qemu)"
 }
@@ -133,7 +133,7 @@ tree_with_config() { # TEXT
 	tree_with_config $'[a]\nfile = a.c\ngroups = g h\nrequires = kvm\narch = i386\nhost = nested\n[b]\nfile = a.c\ngroups = g\nhost = tcg\nrequires = kvm\n'
 	run --separate-stderr "$tree/run_tests.sh" -l
 	[[ $status -eq 0 ]]
-	[[ ${lines[1]} =~ ^a-i386\ +g\ h\ +kvm\ +nested$ ]]
+	[[ ${lines[1]} =~ ^a-i386\ +g\ h\ +kvm\ +nested\ \(stock-7\.2\)$ ]]
 	[[ ${lines[2]} =~ ^b-x86_64\ +g\ +kvm\ +none:\ the\ host\ tcg\ lacks:\ kvm$ ]]
 	[[ ${#lines[@]} -eq 4 && ! -e $tree/build ]]
 }
