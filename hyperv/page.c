@@ -246,12 +246,14 @@ TEST("to enable a page where there is no memory raises #GP and keeps the old val
 
 TEST("a disabled page may have any address")
 {
-	const uint64_t address = memory_hole();
+	const uint64_t addresses[] = { memory_hole(), 1ull << 40, ~0ull << PAGE_SHIFT };
 
 	start_afresh();
 	hv_enable_hypercalls();
-	EXPECT_TRUE(wrmsr_safe(HV_X64_MSR_HYPERCALL, address));
-	EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL), address);
+	for (size_t i = 0; i < COUNT_OF(addresses); i++) {
+		EXPECT_TRUE(wrmsr_safe(HV_X64_MSR_HYPERCALL, addresses[i]));
+		EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL), addresses[i]);
+	}
 }
 
 /* KVM; in the TLFS the MSR cannot be changed from here on. */

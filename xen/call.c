@@ -62,6 +62,22 @@ static void expect_last_call(uintptr_t number, const uintptr_t arguments[XEN_ARG
 	EXPECT_EQ(record.longmode, LONGMODE, "%s", how);
 }
 
+/* First of all, while no page has been installed since the reset. */
+TEST("without a page yet, a direct call arrives in its caller's mode")
+{
+	xen_skip_if_absent();
+	EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_LATCHED), 0, "nothing latched");
+	xen_hypercall_with(XEN_NUMBER_UNUSED, distinct_arguments);
+	expect_last_call(XEN_NUMBER_UNUSED, distinct_arguments, 0, "no page yet");
+}
+
+/* By this KVM lays out what it shares with the guest (xen.c, kvm_xen_write_hypercall_page). */
+TEST("installing the page latches the guest's mode")
+{
+	page_of_xen();
+	EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_LATCHED), LONGMODE);
+}
+
 TEST("a direct call arrives with its number and six arguments")
 {
 	page_of_xen();

@@ -41,6 +41,16 @@ static void record(struct vcpu *vcpu, const struct kvm_xen_exit *exit)
 	vcpu->xen_record[XEN_RECORD_LONGMODE] = exit->u.hcall.longmode;
 }
 
+/* Of the mode in which the guest wrote the MSR of the page; KVM lays out what it shares with it by that. */
+static uint64_t latched_longmode(const struct vm *vm)
+{
+	struct kvm_xen_hvm_attr attribute = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE };
+
+	if (ioctl(vm->fd, KVM_XEN_HVM_GET_ATTR, &attribute) < 0)
+		return XEN_EINVAL;
+	return attribute.u.long_mode;
+}
+
 static uint64_t answer(struct vcpu *vcpu, const struct kvm_xen_exit *exit)
 {
 	uint64_t number = exit->u.hcall.input, first = exit->u.hcall.params[0];
@@ -51,6 +61,8 @@ static uint64_t answer(struct vcpu *vcpu, const struct kvm_xen_exit *exit)
 	case XEN_VMRUN_ECHO ... XEN_VMRUN_ECHO + 5:
 		return exit->u.hcall.params[number - XEN_VMRUN_ECHO];
 	case XEN_VMRUN_RECORD:
+		if (first == XEN_RECORD_LATCHED)
+			return latched_longmode(vcpu->vm);
 		return first < XEN_RECORD_WORDS ? vcpu->xen_record[first] : XEN_EINVAL;
 	case XEN_VMRUN_COUNT:
 		return atomic_load(&vcpu->vm->xen_calls);
