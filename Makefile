@@ -122,10 +122,10 @@ check:
 
 # Names or globs of mutants; without, all.
 mutants:
-	@set -f; host/kernel/mutants.sh $(M)
+	@set -f; host/kernel/mutants/run.sh $(M)
 
 crosscheck:
-	@host/kernel/crosscheck.sh
+	@host/kernel/crosscheck/run.sh
 
 bench:
 	@scripts/bench.sh

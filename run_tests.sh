@@ -11,6 +11,8 @@ top=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 source "$top/scripts/hosts.sh"
 # shellcheck source=scripts/selection.sh
 source "$top/scripts/selection.sh"
+# shellcheck source=scripts/group.sh
+source "$top/scripts/group.sh"
 # shellcheck source=scripts/session.sh
 source "$top/scripts/session.sh"
 

@@ -14,11 +14,12 @@ runs=${VMABI_RUNS:-11}
 test=coexist-dispatch-x86_64
 guest=build/guests/x86_64/xen/coexist_dispatch.elf
 
-scripts/tools.sh install build run
+scripts/tools.sh install build run kernel
 [[ -e build/config.mk ]] || ./configure
 make -s -j "$(nproc)" all build/host/tests/repeat
-VMABI_SNAPSHOT=$(host/nested/prepare.sh "$kernel")
-export VMABI_SNAPSHOT VMABI_KERNEL=$kernel
+host/nested/prepare.sh patched >/dev/null
+snapshot=$(host/nested/prepare.sh "$kernel")
+export VMABI_KERNEL=$kernel VMABI_SNAPSHOTS=$kernel$'\t'$snapshot
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -44,7 +45,7 @@ repeat() { # COMMAND...: the median of so many runs
 }
 
 vmrun_in_l1() { # VMRUN-OPTION...
-	host/nested/run.sh "$VMABI_SNAPSHOT" build/host/vmrun/vmrun "$guest" "$@"
+	host/nested/run.sh "$snapshot" build/host/vmrun/vmrun "$guest" "$@"
 }
 
 # vmrun --stats says how long its guest took to its first byte. QEMU translates code when it runs for the
@@ -53,19 +54,37 @@ first_line() { # RUN
 	local i
 	for ((i = 0; i < runs; i++)); do
 		build/host/nested/restore/restore --file build/host/tests/repeat \
-			--file build/host/vmrun/vmrun --file "$guest" "$VMABI_SNAPSHOT" -- \
+			--file build/host/vmrun/vmrun --file "$guest" "$snapshot" -- \
 			/repeat 3 /vmrun --smp 2 --xen --hyperv --stats "/${guest##*/}" 2>&1 |
 			sed -n 's/^vmrun: stats: first_output_ms=\([0-9]*\).*/\1/p' | sed -n "$1p"
 	done | median
 }
 
-cold_host() {
-	local cold=$work/cache
-	rm -rf "$cold"
-	mkdir -p "$cold/vmabi/kernels"
-	ln -s "$cache/kernels/$kernel" "$cold/vmabi/kernels/$kernel"
-	XDG_CACHE_HOME=$cold host/nested/snapshot.sh "$(qemu_program)" build/host/nested/init/init \
-		"$cold/vmabi/kernels/$kernel"
+# A cache with nothing in it.
+in_cold_cache() { # COMMAND...
+	rm -rf "$work/cache"
+	mkdir -p "$work/cache/vmabi/kernels"
+	XDG_CACHE_HOME=$work/cache "$@"
+}
+
+cold_host() { # KERNEL
+	in_cold_cache host/nested/snapshot.sh "$(qemu_program)" build/host/nested/init/init \
+		"$(host/kernel/kernel.sh "$1")"
+}
+
+# How long QEMU ran until L1 had loaded KVM.
+up_after() { # KERNEL
+	local i
+	for i in 1 2 3; do
+		cold_host "$1" 2>&1 | sed -n 's/.*KVM is up after \([0-9]*\) ms/\1/p'
+	done | median
+}
+
+# No file of it from ccache, but the source not fetched anew.
+clean_kernel() {
+	# shellcheck disable=SC2016 # the inner shell expands these
+	in_cold_cache bash -c 'ln -s "$1" "$XDG_CACHE_HOME/vmabi/kernels/" && host/kernel/build.sh patched' \
+		clean "$cache/kernels/source-7.2"
 }
 
 clean_build() {
@@ -86,5 +105,8 @@ row "one test on the bare CPU (runtime-exceptions-x86_64)" \
 suite=$(milliseconds ./run_tests.sh -j 2)
 tests=$(./run_tests.sh -l | tail -n +2 | wc -l)
 row "the whole suite at -j 2, for each of its $tests tests" $((suite / tests)) 600
-row "booting L1 and saving it (once)" "$(milliseconds cold_host)" ''
+row "booting L1 and saving it (once)" "$(milliseconds cold_host "$kernel")" ''
+row "booting L1 until KVM is loaded (median of 3)" "$(up_after "$kernel")" ''
+row "the same with the kernel patched" "$(up_after patched)" 3000
 row "building everything" "$(milliseconds clean_build)" ''
+row "building the kernel patched, nothing from ccache (once)" "$(milliseconds clean_kernel)" 600000

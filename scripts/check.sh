@@ -45,7 +45,7 @@ say "Xen and Hyper-V on the patched kernel"
 suite patched --kernel patched -g coexist -g xen -g hyperv
 say "five mutants of KVM, today's"
 mkdir -p "$results/mutants"
-host/kernel/mutants.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
+host/kernel/mutants/run.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
 say "the guest runtime on a bare CPU"
 suite tcg --on tcg -g runtime
 say "the scripts, and bad input"

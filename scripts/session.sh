@@ -75,42 +75,14 @@ names_of_selected() {
 	printf '%s\n' "${selected[@]}" | cut -d $'\037' -f 1
 }
 
-# Runs a command in a process group of its own, which ends with this script when that is interrupted.
-# The shell would otherwise see to a signal only after the command has ended by itself.
-run_group() {
-	local status=0
-	set -m
-	"$@" &
-	group=$!
-	set +m
-	wait "$group" || status=$?
-	group=
-	return "$status"
-}
-
-# Each test's supervise takes the signal, ends its machine and clears up; that is waited for.
-end_group() {
-	local i
-	# The shell would report the end of the job in words of its own.
-	{
-		kill -TERM -- "-$group" || true
-		for ((i = 0; i < 100; i++)); do
-			kill -0 -- "-$group" || break
-			sleep 0.05
-		done
-		kill -KILL -- "-$group" || true
-	} 2>/dev/null
-}
-
 interrupted() { # SIGNAL STATUS
 	trap '' INT TERM HUP
-	[[ -z $group ]] || end_group
+	end_group
 	echo "run_tests.sh: interrupted by SIG$1; no result" >&2
 	exit "$2"
 }
 
 take_signals() {
-	group=
 	trap 'interrupted INT 130' INT
 	trap 'interrupted TERM 143' TERM
 	trap 'interrupted HUP 129' HUP

@@ -10,7 +10,7 @@
 # The folder, $XDG_CACHE_HOME/vmabi/kernels/KERNEL-HASH, is as fetch.sh makes it; the hash stands for the
 # source, the configuration and the patches, so that what has not changed is not built again. With --tree
 # it is the source that the kernel was built in, $XDG_CACHE_HOME/vmabi/trees/KERNEL-HASH, that is printed:
-# a module can be built there anew in seconds, in a copy (cp -al), whose owner need not fear for it.
+# a module can be built anew in seconds in a copy of it (kbuild.sh, copy_tree).
 #
 # Takes some minutes and 1.5 GB the first time. Messages go to stderr.
 set -euo pipefail
@@ -26,7 +26,8 @@ series=7.2
 
 # All that goes into the kernel, as text.
 ingredients() {
-	cat "$source/version" "${config[@]}" "$here/kbuild.sh" "${patches[@]}"
+	cat "$source/version" "${config[@]}" "${patches[@]}"
+	declare -f kbuild
 }
 
 # Sets $id, the name of the kernel's folder and of its tree.
@@ -169,7 +170,7 @@ patched-lockdep) config+=("$here/config/lockdep") ;;
 	exit 2
 	;;
 esac
-patches=("$here/patches/$series"/*.patch)
+mapfile -t patches < <(find "$here/patches/$series" -name '*.patch' | LC_ALL=C sort)
 source=$kernels/source-$series
 [[ -e $source/manifest ]] || "$here/fetch.sh" "source-$series" >/dev/null
 identify

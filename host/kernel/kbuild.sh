@@ -32,3 +32,16 @@ apply_patch() { # TREE PATCH
 		return 1
 	}
 }
+
+# A copy of a built tree, to build modules or programs in. Made of hard links, but for what such a build
+# writes in place, and with it the tree itself: what kbuild redirects into, the compiler's own assembly,
+# and KVM. Chained by &&, because `set -e` does nothing in a function whose failure is looked at.
+copy_tree() { # TREE COPY
+	cp -al "$1" "$2" &&
+		(cd "$1" &&
+			find . -type f \( -name '*.cmd' -o -name '*.mod' -o -name '*.s' -o -name modules.order \
+				-o -name '*.symvers' -o -path './include/config/*' -o -path './include/generated/*' \
+				-o -path './arch/x86/kvm/*' -o -path './virt/*' -o -path './tools/objtool/*' \
+				\) -print0 |
+			xargs -0 -r cp -a --parents --remove-destination -t "$2")
+}

@@ -88,12 +88,13 @@ boot_failure() { # FOLDER WHAT
 
 # The kernel's log is part of each result, so it must be seen to come out on the serial line.
 wait_until_ready() { # FOLDER
-	local end=$((SECONDS + boot_limit))
+	local end=$((SECONDS + boot_limit)) start=${EPOCHREALTIME/[.,]/}
 	until grep -qsx l1-ready "$1/output"; do
 		kill -0 "$pid" 2>/dev/null || boot_failure "$1" "QEMU ended"
 		((SECONDS < end)) || boot_failure "$1" "it is not ready after $boot_limit s"
 		sleep 0.05
 	done
+	say "KVM is up after $(((${EPOCHREALTIME/[.,]/} - start) / 1000)) ms"
 	# The kernel has something to finish; what it does now no restored machine has to do.
 	sleep 0.5
 	grep -qs l1-ready "$1/console" ||
