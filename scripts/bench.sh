@@ -20,16 +20,21 @@ make -s -j "$(nproc)" all build/host/tests/repeat
 host/nested/prepare.sh patched >/dev/null
 snapshot=$(host/nested/prepare.sh "$kernel")
 export VMABI_KERNEL=$kernel VMABI_SNAPSHOTS=$kernel$'\t'$snapshot
-work=$(mktemp -d)
+# Beside the cache: a kernel is built there.
+work=$(mktemp -d "$cache/.new.bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 median() { # numbers on stdin
 	sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
 }
 
+# A time to failure is no time.
 milliseconds() { # COMMAND...: of one run
 	local start=${EPOCHREALTIME/./}
-	"$@" >"$work/output" 2>&1 || true
+	"$@" >"$work/output" 2>&1 || {
+		echo "bench: $* failed: $(tail -n 1 "$work/output")" >&2
+		kill -TERM $$
+	}
 	echo $(((${EPOCHREALTIME/./} - start) / 1000))
 }
 

@@ -13,7 +13,7 @@ if [[ -z ${XDG_CACHE_HOME-} && -z ${HOME-} ]]; then
 	exit 2
 fi
 # shellcheck disable=SC2034 # for the script that sources this
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/vmabi
+cache=$(realpath -m -- "${XDG_CACHE_HOME:-$HOME/.cache}")/vmabi
 
 die() {
 	say "$@"
@@ -45,7 +45,7 @@ lock_cache() { # FOLDER
 
 # Whether what a program said is of a lack of space. tar says "Wrote only" of the file in which it came.
 is_no_space() { # TEXT
-	grep -qE "No space left|enough free space|[Qq]uota|Wrote only" <<<"$1"
+	grep -qE "No space left|enough free space|[Qq]uota exceeded|Wrote only" <<<"$1"
 }
 
 no_space() { # FOLDER MEGABYTES

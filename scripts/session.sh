@@ -36,6 +36,24 @@ prepare() {
 	while needs_nested; do
 		prepare_nested "$kernel"
 	done
+	say_where
+}
+
+# On which host, and which kernel, the tests are going to run.
+say_where() {
+	local record requires hosts kernels place
+	local -A count=()
+	for record in "${selected[@]}"; do
+		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts kernels _ <<<"$record"
+		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
+		[[ $host ]] || continue
+		place=$host
+		[[ $host != nested ]] || place="$host, kernel $(kernel_version "$kernel")"
+		count[$place]=$((${count[$place]-0} + 1))
+	done
+	for place in "${!count[@]}"; do
+		echo "on the host $place: ${count[$place]} test(s)" >&2
+	done
 }
 
 # Whether a test is to run on a kernel of the nested host that is not ready; sets $kernel. What a kernel
@@ -52,6 +70,10 @@ needs_nested() {
 
 # The tests need not look at the cache again.
 prepare_nested() { # KERNEL
+	# What asks for a password has to do so in the foreground.
+	if [[ $1 == patched* && ! -e $cache/offers/$1 ]]; then
+		"$top/scripts/tools.sh" install build kernel || exit 1
+	fi
 	run_group "$top/host/nested/prepare.sh" "$1" >"$work/snapshot" || exit 1
 	VMABI_SNAPSHOTS+="$1"$'\t'"$(cat "$work/snapshot")"$'\n'
 }

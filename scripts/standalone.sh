@@ -27,7 +27,7 @@ write_header() { # NAME KERNEL
 		#!/usr/bin/env bash
 		# The vmabi test $1, by itself: run it. What follows the script is an archive.
 		name=$1
-		export VMABI_KERNEL=\${VMABI_KERNEL:-$2}
+		export VMABI_KERNEL=$2
 	END
 	cat <<-'END'
 		set -euo pipefail

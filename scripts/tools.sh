@@ -103,6 +103,7 @@ needs_of() {
 		need cppcheck "cppcheck" has cppcheck
 		;;
 	kernel)
+		need gcc "gcc, which builds the kernel" has gcc
 		need flex "flex, which kbuild needs" has flex
 		need bison "bison, which kbuild needs" has bison
 		need bc "bc, which kbuild needs" has bc

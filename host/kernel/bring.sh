@@ -25,6 +25,7 @@ if ! intact "$kernels/$name"; then
 		step "cannot unpack the kernel that came with this test" \
 			"$here/vmlinux.sh" "$work/kernel/bzImage" "$work/kernel/vmlinux"
 		intact "$work/kernel" || die "the kernel that came with this test is damaged; copy the test again"
+		rm -rf "${kernels:?}/$name"
 		mv "$work/kernel" "$kernels/$name"
 	fi
 fi

@@ -27,7 +27,8 @@ series=7.2
 # All that goes into the kernel, as text.
 ingredients() {
 	cat "$source/version" "${config[@]}" "${patches[@]}"
-	declare -f kbuild
+	declare -f kbuild unpack_source configure_tree collect add_module
+	gcc --version 2>&1 | head -n 1
 }
 
 # Sets $id, the name of the kernel's folder and of its tree.
@@ -64,7 +65,8 @@ check_configuration() { # TREE
 		option=${line%%=*}
 		is=$(sed -n "s/^$option=//p" "$1/.config")
 		[[ ${is:-n} == "${line#*=}" ]] ||
-			die "config/l1 asks for $line, and kbuild makes it ${is:-n}; see what $option depends on"
+			die "the configuration asks for $line (config/), and kbuild makes it ${is:-n};" \
+				"see what $option depends on"
 	done < <(grep -h '^CONFIG_' "${config[@]}")
 }
 
@@ -89,7 +91,8 @@ compile() { # TREE
 	local started=$SECONDS shown=$SECONDS hits
 	export CCACHE_STATSLOG=$work/ccache.log
 	set -m
-	kbuild "$1" bzImage modules >"$log" 2>&1 9>&- &
+	# It keeps the lock: if this script is killed at once, the next one waits for what still runs.
+	kbuild "$1" bzImage modules >"$log" 2>&1 &
 	child=$!
 	set +m
 	while kill -0 "$child" 2>/dev/null; do
@@ -113,9 +116,11 @@ build_failure() {
 apply_patches() { # TREE
 	local patch
 	for patch in "${patches[@]}"; do
-		apply_patch "$1" "$patch" >"$log" ||
-			die "patches/$series/${patch##*/} does not apply to $(cat "$log") of $(cat "$source/version");" \
-				"adapt the patch"
+		apply_patch "$1" "$patch" >"$log" || {
+			[[ -s $log ]] || die "$(no_space "$trees" "$room")"
+			die "patches/$series/${patch##*/} does not apply to $(cat "$log") of" \
+				"$(cat "$source/version"); adapt the patch"
+		}
 	done
 }
 
@@ -128,7 +133,7 @@ make_tree() {
 	say "building $(cat "$source/version") with ${#patches[@]} patch(es) (once; some minutes)"
 	step "cannot unpack the source" unpack_source "$work/tree"
 	apply_patches "$work/tree"
-	step "cannot be configured" configure_tree "$work/tree"
+	configure_tree "$work/tree" >"$log" 2>&1 || build_failure
 	check_configuration "$work/tree"
 	compile "$work/tree"
 	rm -rf "${trees:?}/$id"
@@ -138,8 +143,9 @@ make_tree() {
 
 collect() { # TREE FOLDER
 	mkdir "$2"
-	cp "$1/vmlinux" "$1/arch/x86/boot/bzImage" "$2/"
-	strip --strip-debug "$2/vmlinux"
+	cp "$1/arch/x86/boot/bzImage" "$2/"
+	# As a test that stands alone makes it (bring.sh).
+	"$here/vmlinux.sh" "$2/bzImage" "$2/vmlinux"
 	cp "$1/.config" "$2/config"
 	echo "$(cat "$1/include/config/kernel.release") ($name: $(cat "$source/version"))" >"$2/version"
 	add_module "$1" kvm-amd "$2"
@@ -161,6 +167,9 @@ wanted=kernel
 	shift
 }
 name=${1-}
+[[ $trees != *[[:space:]:]* ]] ||
+	die "a kernel cannot be built in $trees, since kbuild takes no blank or colon in a path;" \
+		"point XDG_CACHE_HOME at a folder without"
 config=("$here/config/l1")
 case $name in
 patched) ;;
@@ -172,18 +181,19 @@ patched-lockdep) config+=("$here/config/lockdep") ;;
 esac
 mapfile -t patches < <(find "$here/patches/$series" -name '*.patch' | LC_ALL=C sort)
 source=$kernels/source-$series
-[[ -e $source/manifest ]] || "$here/fetch.sh" "source-$series" >/dev/null
+[[ -e $source/version ]] || "$here/fetch.sh" "source-$series" >/dev/null
 identify
 
-if [[ ! -e $trees/$id && $wanted == tree ]] || ! intact "$kernels/$id"; then
+if [[ ! -d $trees/$id && $wanted == tree ]] || ! intact "$kernels/$id"; then
 	# A damaged source is fetched again, and may be another one by now.
 	"$here/fetch.sh" "source-$series" >/dev/null
 	identify
+	"$here/../../scripts/tools.sh" install build kernel || exit 1
 	begin_work "$trees"
-	[[ -e $trees/$id ]] || make_tree
+	[[ -d $trees/$id ]] || make_tree
 	intact "$kernels/$id" || make_folder
 fi
-touch "$kernels/$id" "$trees/$id" 2>/dev/null || true # they are in use
+touch -c "$kernels/$id" "$trees/$id" 2>/dev/null || true # they are in use
 case $wanted in
 tree) echo "$trees/$id" ;;
 kernel) echo "$kernels/$id" ;;

@@ -39,13 +39,13 @@ choose() {
 		;;
 	source-7.2)
 		package=$(private_apt_cache pkgnames linux-source-7 | grep -Ex 'linux-source-7\.([2-9]|[1-9][0-9]+)' |
-			sort -V | head -n 1)
-		version="$package $(apt_version "$package")"
+			sort -V | head -n 1) || true
+		version="$package $([[ -z $package ]] || apt_version "$package")"
 		packages=("$package")
 		;;
 	esac
-	[[ $package ]] || die "$suite has no such kernel any more; the kernels it has:" \
-		"$(private_apt_cache pkgnames linux-image- | grep -- '-cloud-amd64$' | xargs)"
+	[[ $package ]] || die "$suite has no such kernel any more; the kernels and sources it has:" \
+		"$(private_apt_cache pkgnames linux- | grep -E -- '^linux-image.*-cloud-amd64$|^linux-source-' | xargs)"
 }
 
 download() { # FOLDER PACKAGE

@@ -5,13 +5,17 @@
 # of its output says why it failed. Sourced, after scripts/cache.sh; sets nothing but these functions.
 #
 # Nothing of the build depends on where, when and by whom it is done, so that ccache knows each file again
-# in whatever folder it is compiled. ccache's own cache lies beside the others.
+# in whatever folder it is compiled; nor on the environment, where who builds kernels has KBUILD_OUTPUT,
+# ARCH and the like. ccache's own cache lies beside the others.
 
 kbuild() { # TREE TARGET-OR-VARIABLE...
 	# shellcheck disable=SC2154 # scripts/cache.sh sets it
-	env CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 \
+	env -i PATH="$PATH" HOME="${HOME-/}" TMPDIR="${TMPDIR-/tmp}" LC_ALL=C \
+		${CCACHE_STATSLOG:+CCACHE_STATSLOG="$CCACHE_STATSLOG"} \
+		CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 \
 		KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=vmabi KBUILD_BUILD_HOST=vmabi \
-		LC_ALL=C make -C "$1" -j "$(($(nproc) + 1))" CC="ccache gcc" HOSTCC="ccache gcc" "${@:2}"
+		make --no-print-directory -C "$1" -j "$(($(nproc) + 1))" \
+		CC="ccache gcc" HOSTCC="ccache gcc" "${@:2}" </dev/null
 }
 
 # The line of a build's output that says what went wrong: the first of those that the compiler, the linker
@@ -21,11 +25,12 @@ first_error() { # LOG
 		grep -m 1 -E '\*\*\*|not found' "$1" || tail -n 1 "$1"
 }
 
-# Applies a patch exactly; where it does not, prints the first file that it does not fit.
+# Applies a patch exactly; where it does not, prints the first file that it does not fit, or nothing if the
+# disk is full.
 apply_patch() { # TREE PATCH
 	local said
-	said=$(patch -p1 --fuzz=0 --batch --reject-file=- --no-backup-if-mismatch -d "$1" <"$2" 2>&1) || {
-		awk '/^patching file/ { file = $3 }
+	said=$(patch -p1 --fuzz=0 --force --reject-file=- --no-backup-if-mismatch -d "$1" <"$2" 2>&1) || {
+		is_no_space "$said" || awk '/^patching file/ { file = $3 }
 			/^\|\+\+\+/ { sub(/^b\//, "", $2); file = $2 }
 			/FAILED|ignored|No file|Skipping|malformed|Only garbage/ { exit }
 			END { print file ? file : "anything (it is no patch)" }' <<<"$said"

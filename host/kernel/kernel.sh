@@ -15,7 +15,7 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # Those whose name has a hash stand in their folder as NAME-HASH.
 came_along() { # KERNEL
 	local folder
-	for folder in "$here/../../kernels/$1" "$here/../../kernels/$1"-*; do
+	for folder in "$here/../../kernels/$1" "$here/../../kernels/$1"-[0-9a-f]*; do
 		[[ ! -e $folder/manifest ]] || basename "$folder"
 	done
 }
@@ -35,9 +35,6 @@ case $1 in
 		exec "$here/take.sh" "$1"
 	fi
 	;;
-patched | patched-*)
-	"$here/../../scripts/tools.sh" install build kernel || exit 1
-	exec "$here/build.sh" "$1"
-	;;
+patched | patched-*) exec "$here/build.sh" "$1" ;;
 *) exec "$here/fetch.sh" "$1" ;;
 esac

@@ -67,7 +67,7 @@ find_image_in_tree() {
 	elif [[ -e $vmlinux ]]; then
 		image=$vmlinux
 	elif [[ -e $tree/.config || -e $tree/Kconfig ]]; then
-		die "no kernel was built in this tree; run: make -C $tree" \
+		die "no kernel was built in this tree; run: make -C ${tree@Q}" \
 			"(or give the folder that O= named, if it was built in another)"
 	else
 		die "this is no kernel tree: it has neither .config nor vmlinux; give one in which a kernel was built"
@@ -113,7 +113,7 @@ locate() {
 # How the user makes what is missing; PATH need not be a tree.
 make_again() { # TARGET...
 	if [[ $tree ]]; then
-		echo "run: make -C $tree${1:+ $*}"
+		echo "run: make -C ${tree@Q}${1:+ $*}"
 	else
 		echo "build and install it again"
 	fi
@@ -190,13 +190,26 @@ take() {
 	take_image "$folder"
 	take_config "$folder"
 	take_modules "$folder"
-	[[ -z $(tail -n +2 "$folder/taken" | xargs -d '\n' -I '{}' find '{}' -newer "$work/begin" 2>/dev/null) ]] ||
+	touch "$work/end"
+	[[ -z $(tail -n +2 "$folder/taken" | xargs -d '\n' -I '{}' find '{}' -newer "$work/begin" \
+		! -newer "$work/end" 2>/dev/null) ]] ||
 		die "its files change while they are taken; wait until make has ended"
 }
 
 # A step's own words are shown only if it fails; these are shown at once.
 warn() {
 	echo "$name: warning: $*" >&8
+}
+
+# Kernels that nobody used for two weeks; and of this path, what it was an hour ago: a suite that is still at
+# work on that has begun since.
+forget_others() {
+	local folder first
+	find "$kernels" -mindepth 1 -maxdepth 1 -type d -name 'own-*' -mtime +14 -exec rm -rf {} +
+	while IFS= read -r folder; do
+		{ read -r first <"$folder/taken"; } 2>/dev/null || continue
+		[[ $first != "$path" ]] || rm -rf "$folder"
+	done < <(find "$kernels" -mindepth 1 -maxdepth 1 -type d -name 'own-*' -mmin +60)
 }
 
 (($# == 1)) || {
@@ -206,7 +219,7 @@ warn() {
 name=$1
 exec 8>&2
 path=$(realpath -e -- "$1" 2>/dev/null) || die "there is no such file or folder"
-[[ -r $path ]] || die "it cannot be read; run: sudo chmod a+r $path"
+[[ -r $path ]] || die "it cannot be read; run: sudo chmod a+r ${path@Q}"
 if print_if_taken; then
 	exit
 fi
@@ -220,6 +233,6 @@ begin_folder own
 step "" take
 entry=own-$(fingerprint "$work/kernel/taken")
 [[ ! -e $kernels/$entry ]] || say "the cache entry $kernels/$entry is damaged; it is taken again"
-find "$kernels" -mindepth 1 -maxdepth 1 -type d -name 'own-*' -mtime +14 -exec rm -rf {} +
+forget_others
 finish_folder "$entry"
 echo "$kernels/$entry"

@@ -21,9 +21,10 @@ probe() { # KERNEL SNAPSHOT
 	offers=$cache/offers/$(kernel_key "$1")
 	asked="$2 $(cksum <"$vmrun")"
 	[[ ! -e $offers || $(cat "$offers.asked" 2>/dev/null) != "$asked" ]] || return 0
+	rm -f "$offers" "$offers.asked"
 	if ! text=$(timeout 60 "$nested/restore/restore" --file "$vmrun" "$2" -- /vmrun --probe 2>&1); then
 		echo "nested: vmrun in L1 does not say what KVM offers: ${text##*$'\n'}" >&2
-		return
+		exit 1
 	fi
 	echo "$text" >"$offers.new.$$"
 	mv "$offers.new.$$" "$offers"

@@ -83,7 +83,7 @@ boot_failure() { # FOLDER WHAT
 	local said=$snapshots/failed-boot.log
 	tail -q -n +1 "$1"/{errors,output,console} 2>/dev/null | tr -d '\r' >"$said" || true
 	die "L1 does not come up on $(cat "$kernel/version"): $2: $(boot_cause "$1");" \
-		"compare its configuration with host/kernel/options (all that it said: $said)"
+		"is it a kernel with what host/kernel/options names, and QEMU whole? (all that it said: $said)"
 }
 
 # The kernel's log is part of each result, so it must be seen to come out on the serial line.
@@ -182,9 +182,10 @@ if ! intact "$snapshot"; then
 	lock_cache "$snapshots"
 	if ! intact "$snapshot"; then
 		[[ ! -e $snapshot ]] || say "the snapshot $snapshot is damaged; it is made again"
-		# What one that was killed has left, and what nobody has used for two weeks.
+		# What one that was killed has left, and what nobody has used for two days:
+		# each build of a kernel makes one, in seconds.
 		find "$snapshots" -mindepth 1 -maxdepth 1 -type d \
-			\( -name '.new.*' -o -mtime +14 \) -exec rm -rf {} +
+			\( -name '.new.*' -o -mtime +2 \) -exec rm -rf {} +
 		make_snapshot
 	fi
 fi

@@ -61,7 +61,8 @@ enum {
 	XEN_RECORD_PARAM0 = 1, /* to 6: the six arguments */
 	XEN_RECORD_CPL = 7,
 	XEN_RECORD_LONGMODE = 8,
-	XEN_RECORD_LATCHED = 9, /* not of the call: whether KVM has latched 64-bit mode for the VM */
+	XEN_RECORD_LATCHED =
+		9, /* not of the call: whether KVM has latched 64-bit mode for the VM */
 	XEN_RECORD_WORDS
 };
 

@@ -3,7 +3,8 @@
 # Building a kernel of the project's own (host/kernel/build.sh), when things go wrong
 #
 # A patch that does not fit, a source that does not compile, no space, an interruption: one line names the
-# cause, the status is not 0, and nothing half-made stays. That it goes right is seen by all tests on the kernel `patched`.
+# cause, the status is not 0, and nothing half-made stays. That it goes right is seen by all tests on the
+# kernel `patched`.
 #
 # Each test has a copy of the scripts, with patches of its own, and a cache of its own, with the source.
 #
@@ -69,7 +70,7 @@ says() { # TEXT...: in the last line, after those that tell what is being done
 	mkdir -p "$tree/a"
 	echo one >"$tree/a/file"
 	refused_for() { # FILE
-		run bash -c 'source host/kernel/kbuild.sh; apply_patch "$1" "$2"' apply "$tree" "$patches/0900-test.patch"
+		run bash -c 'source scripts/cache.sh; source host/kernel/kbuild.sh; apply_patch "$1" "$2"' apply "$tree" "$patches/0900-test.patch"
 		[[ $status -eq 1 && $output == "$1" ]]
 	}
 	patch_first_line a/file "two" "zero"
@@ -79,8 +80,11 @@ says() { # TEXT...: in the last line, after those that tell what is being done
 	echo "no patch" >"$patches/0900-test.patch"
 	refused_for "anything (it is no patch)"
 	patch_first_line a/file "one" "zero"
-	run bash -c 'source host/kernel/kbuild.sh; apply_patch "$1" "$2"' apply "$tree" "$patches/0900-test.patch"
+	run bash -c 'source scripts/cache.sh; source host/kernel/kbuild.sh; apply_patch "$1" "$2"' apply "$tree" "$patches/0900-test.patch"
 	[[ $status -eq 0 && -z $output && $(xargs <"$tree/a/file") == "zero one" ]]
+	# It is not taken for one to be taken back.
+	refused_for a/file
+	[[ $(xargs <"$tree/a/file") == "zero one" ]]
 }
 
 @test "a source that does not compile is told by the compiler's first error" {
@@ -90,6 +94,11 @@ says() { # TEXT...: in the last line, after those that tell what is being done
 	build patched
 	says "patched: cannot be built: " "$file" "error: #error this is the first error" "all of it: $own/trees/"
 	[[ -s $own/trees/patched.log ]]
+}
+
+@test "a cache in which kbuild cannot build is told as that" {
+	run --separate-stderr env XDG_CACHE_HOME="$BATS_TEST_TMPDIR/a cache" host/kernel/build.sh patched
+	says "patched: a kernel cannot be built in $BATS_TEST_TMPDIR/a cache/vmabi/trees, since kbuild takes no blank"
 }
 
 @test "no space for the tree is told before it is begun" {

@@ -207,6 +207,11 @@ reason_said() {
 }
 
 # Sets $result and $reason.
+# Why there is no status: the time limit, or what kept the run from beginning.
+supervise_said() {
+	{ sed -n "s/^ *message: *//p" "$work/judged" && tail -n 1 "$work/judged"; } | head -n 1
+}
+
 judge() { # NAME
 	local status fault
 	status=$(cat "$work/status" 2>/dev/null) || status=
@@ -217,7 +222,7 @@ judge() { # NAME
 		[[ $reason == *", skipping test" ]] || reason=
 		;;
 	4) result=skip reason=${reason:-it gives no reason} ;;
-	'') result=fail reason="time limit: it did not end within $limit s" ;;
+	'') result=fail reason="it did not end: $(supervise_said)" ;;
 	*) result=fail reason=${reason:-it ended with status $status and without a word} ;;
 	esac
 	fault=$(kernel_fault)

@@ -84,14 +84,15 @@ restore_tree() {
 # Builds the modules in $tree.
 mutate() { # NAME
 	local targets said
-	tr ' ' '\n' <<<"${files_of[$1]}" >"$tree/.vmabi.mutated"
+	tr ' ' '\n' <<<"${files_of[$1]}" >"$tree/.vmabi.mutated" || die "$1: $(no_space "$store" "$room")"
 	said=$(apply_patch "$tree" "$mutants/$1.patch") || {
+		[[ $said ]] || die "$1: $(no_space "$store" "$room")"
 		detail="does not apply to $said of $(cat "$base/version"); adapt $1.patch"
 		return 1
 	}
 	mapfile -t targets <"$tree/.vmabi.targets"
 	run_group kbuild "$tree" "${targets[@]}" >"$log" 2>&1 || {
-		! is_no_space "$(cat "$log")" || die "$1: $(no_space "$store" "$room")"
+		! is_no_space "$(grep -v '^  ' "$log")" || die "$1: $(no_space "$store" "$room")"
 		detail="does not compile: $(first_error "$log" | sed "s|$tree/||g")"
 		return 1
 	}
@@ -99,7 +100,7 @@ mutate() { # NAME
 
 # Makes $folder. A mutant of what is not compiled, or not loaded here, cannot be caught.
 collect() { # NAME
-	new=$(mktemp -d "$store/.new.XXXXXX")
+	new=$(mktemp -d "$store/.new.XXXXXX") || die "$1: $(no_space "$store" "$room")"
 	step "cannot write to $store" collect_files
 	if cmp -s "$new/kernel/kvm.ko" "$base/kvm.ko" && cmp -s "$new/kernel/kvm-amd.ko" "$base/kvm-amd.ko"; then
 		rm -rf "$new"
