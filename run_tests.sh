@@ -3,16 +3,14 @@
 #
 # Runs the tests of unittests.cfg and says what they came to. See --help.
 set -euo pipefail
-# A script that starts this one in the background has it ignore SIGINT, and a shell cannot undo that.
-ignored=$(sed -n 's/^SigIgn:\t*//p' /proc/$$/status)
-((!(0x$ignored & 2))) || exec env --default-signal=INT bash "$0" "$@"
 top=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=scripts/group.sh
+source "$top/scripts/group.sh"
+heed_interrupts "$@"
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
 # shellcheck source=scripts/selection.sh
 source "$top/scripts/selection.sh"
-# shellcheck source=scripts/group.sh
-source "$top/scripts/group.sh"
 # shellcheck source=scripts/session.sh
 source "$top/scripts/session.sh"
 

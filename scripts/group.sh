@@ -6,6 +6,14 @@
 
 group=
 
+# A script that starts one in the background has it ignore SIGINT, and a shell cannot undo that; so it
+# starts anew. To be called with the script's own arguments, before anything is done.
+heed_interrupts() {
+	local ignored
+	ignored=$(sed -n 's/^SigIgn:\t*//p' "/proc/$$/status")
+	((!(0x$ignored & 2))) || exec env --default-signal=INT bash "$0" "$@"
+}
+
 # Runs a command in a process group of its own. The shell would otherwise see to a signal only after the
 # command has ended by itself. A lock of the cache (cache.sh) is not handed on.
 run_group() { # COMMAND...

@@ -15,12 +15,13 @@
 # deviation is listed, 1 another one did, 2 there is no result.
 set -euo pipefail
 top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../..")
+# shellcheck source=scripts/group.sh
+source "$top/scripts/group.sh"
+heed_interrupts "$@"
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
 # shellcheck source=scripts/selection.sh
 source "$top/scripts/selection.sh"
-# shellcheck source=scripts/group.sh
-source "$top/scripts/group.sh"
 # shellcheck source=host/kernel/kbuild.sh
 source "$top/host/kernel/kbuild.sh"
 list=$top/host/kernel/crosscheck/selftests

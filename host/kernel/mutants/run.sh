@@ -23,12 +23,13 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 top=$(readlink -f "$here/../../..")
+# shellcheck source=scripts/group.sh
+source "$top/scripts/group.sh"
+heed_interrupts "$@"
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
 # shellcheck source=scripts/selection.sh
 source "$top/scripts/selection.sh"
-# shellcheck source=scripts/group.sh
-source "$top/scripts/group.sh"
 # shellcheck source=host/kernel/kbuild.sh
 source "$top/host/kernel/kbuild.sh"
 # shellcheck source=host/kernel/mutants/kernel.sh
