@@ -33,6 +33,11 @@ say() {
 	echo "${speaker-$name: }$*" >&2
 }
 
+# A path as a shell takes it, for a command that a message names.
+quoted() {
+	printf %q "$1"
+}
+
 begin_work() { # [FOLDER], else that of the kernels
 	child='' work='' log=''
 	lock_cache "${1:-$kernels}"

@@ -60,7 +60,7 @@ foreign_image() { # FILE
 check_image() { # FILE
 	local foreign
 	[[ -f $1 ]] || die "$1 is neither a file nor a folder; give a kernel tree, a bzImage or a vmlinux"
-	[[ -r $1 ]] || die "$1 cannot be read; run: sudo chmod a+r ${1@Q}"
+	[[ -r $1 ]] || die "$1 cannot be read; run: sudo chmod a+r $(quoted "$1")"
 	if is_elf "$1"; then
 		foreign=$(foreign_elf "$1")
 	else

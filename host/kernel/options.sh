@@ -43,7 +43,7 @@ options_cure() { # OPTION...
 		esac
 	done
 	if [[ $tree ]]; then
-		echo "in its source, run scripts/config --file ${tree@Q}/.config$words, then make -C ${tree@Q} olddefconfig all"
+		echo "in its source, run scripts/config --file $(quoted "$tree")/.config$words, then make -C $(quoted "$tree") olddefconfig all"
 	else
 		echo "build it with (scripts/config$words)"
 	fi

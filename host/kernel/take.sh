@@ -67,7 +67,7 @@ find_image_in_tree() {
 	elif [[ -e $vmlinux ]]; then
 		image=$vmlinux
 	elif [[ -e $tree/.config || -e $tree/Kconfig ]]; then
-		die "no kernel was built in this tree; run: make -C ${tree@Q}" \
+		die "no kernel was built in this tree; run: make -C $(quoted "$tree")" \
 			"(or give the folder that O= named, if it was built in another)"
 	else
 		die "this is no kernel tree: it has neither .config nor vmlinux; give one in which a kernel was built"
@@ -113,7 +113,7 @@ locate() {
 # How the user makes what is missing; PATH need not be a tree.
 make_again() { # TARGET...
 	if [[ $tree ]]; then
-		echo "run: make -C ${tree@Q}${1:+ $*}"
+		echo "run: make -C $(quoted "$tree")${1:+ $*}"
 	else
 		echo "build and install it again"
 	fi
@@ -219,7 +219,7 @@ forget_others() {
 name=$1
 exec 8>&2
 path=$(realpath -e -- "$1" 2>/dev/null) || die "there is no such file or folder"
-[[ -r $path ]] || die "it cannot be read; run: sudo chmod a+r ${path@Q}"
+[[ -r $path ]] || die "it cannot be read; run: sudo chmod a+r $(quoted "$path")"
 if print_if_taken; then
 	exit
 fi
