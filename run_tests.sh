@@ -29,10 +29,9 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   --tap-dir DIR     leave one TEST.tap for each test in DIR (what was there stays)
   --junit FILE      write the results in JUnit's format too
   --on HOST         run on this host: $all_hosts (default: the first that serves)
-  --kernel KERNEL   the nested host, with this kernel: $all_kernels, or a
-                    path: a kernel tree of your own, built, or a bzImage or vmlinux (default:
-                    ${default_kernels/ /, and }
-                    where a test needs it)
+  --kernel KERNEL   the nested host, with this kernel: $all_kernels;
+                    or a path: a kernel tree of your own, built, or a bzImage or vmlinux
+                    (default: ${default_kernels/ /, and } where a test needs it)
   --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
   --list-hosts      what each host offers and lacks, and why
   --help            show this

@@ -100,7 +100,7 @@ kernel_place() { # KERNEL
 }
 
 kernel_version() { # KERNEL
-	cat "$cache/offers/$(kernel_key "$1").version"
+	cat "$cache/offers/$(kernel_key "$1").version" 2>/dev/null || true
 }
 
 offered_by_probe() { # TEXT: lines "NAME yes|no DETAIL"

@@ -73,7 +73,7 @@ select_tests() {
 
 list_tests() {
 	local record name section file members arch smp mem append requires hosts kernels timeout
-	local format='%-28s %-16s %-28s %s\n'
+	local format='%-32s %-16s %-28s %s\n'
 	# shellcheck disable=SC2059
 	printf "$format" TEST GROUPS NEEDS HOST
 	for record in "${selected[@]}"; do
