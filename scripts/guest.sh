@@ -68,21 +68,14 @@ known_bugs() { # HOST/KERNEL
 	done
 }
 
-# Sets $host, $kernel and $snapshot. What a kernel offers is known for sure when it has been booted.
-choose() {
-	local before=none
-	while :; do
-		choose_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL-}" "$vmm"
-		[[ $host ]] || skip_all "$why"
-		[[ $host == nested && $kernel != "$before" ]] || return 0
-		snapshot=$(ready_snapshot "$kernel")
-		[[ -z $snapshot ]] || return 0
-		snapshot=$("$top/host/nested/prepare.sh" "$kernel") || exit 2
-		before=$kernel
-	done
+make_ready() { # KERNEL
+	local folder
+	folder=$("$top/host/nested/prepare.sh" "$1") || exit 2
+	remember_snapshot "$1" "$folder"
 }
 
-choose
+choose_ready_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL-}" "$vmm"
+[[ $host ]] || skip_all "$why"
 [[ -r $guest ]] || fail "there is no guest $guest; run make"
 
 case $host in

@@ -166,11 +166,28 @@ choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
 	done
 }
 
-# The snapshot of the nested host on a kernel, if run_tests.sh has seen to it that there is one: it leaves
-# a line KERNEL, tab, FOLDER for each in VMABI_SNAPSHOTS.
+# The snapshot of the nested host on a kernel, if it is known to be there: VMABI_SNAPSHOTS has a line KERNEL,
+# tab, FOLDER for each, which run_tests.sh hands on to the tests.
 ready_snapshot() { # KERNEL
 	local name folder
 	while IFS=$'\t' read -r name folder; do
 		[[ $name != "$1" ]] || echo "$folder"
 	done <<<"${VMABI_SNAPSHOTS-}"
+}
+
+remember_snapshot() { # KERNEL FOLDER
+	VMABI_SNAPSHOTS="${VMABI_SNAPSHOTS-}$1"$'\t'"$2"$'\n'
+}
+
+# The same as choose_host, and sees to it that the nested host is there: sets $snapshot. What a kernel offers
+# is known for sure when it has been booted, and may send a test to another one. The script that calls this
+# defines make_ready(), which prepares a kernel and remembers its snapshot, or ends.
+choose_ready_host() { # as choose_host
+	while :; do
+		choose_host "$@"
+		[[ $host == nested ]] || return 0
+		snapshot=$(ready_snapshot "$kernel")
+		[[ -z $snapshot ]] || return 0
+		make_ready "$kernel"
+	done
 }

@@ -32,50 +32,33 @@ prepare() {
 	fi
 	export VMABI_SNAPSHOTS=
 	# Whatever is known of it may be out of date, and say that no test can run.
-	[[ -z $asked_kernel ]] || prepare_nested "$asked_kernel"
-	while needs_nested; do
-		prepare_nested "$kernel"
-	done
-	say_where
+	[[ -z $asked_kernel ]] || make_ready "$asked_kernel"
+	make_hosts_ready
 }
 
-# On which host, and which kernel, the tests are going to run.
-say_where() {
+# For each test; and says on which host, and which kernel, the tests are going to run.
+make_hosts_ready() {
 	local record requires hosts kernels place
 	local -A count=()
 	for record in "${selected[@]}"; do
 		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts kernels _ <<<"$record"
-		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
-		[[ $host ]] || continue
-		place=$host
-		[[ $host != nested ]] || place="$host, kernel $(kernel_version "$kernel")"
-		count[$place]=$((${count[$place]-0} + 1))
+		choose_ready_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
+		[[ -z $host ]] || count["$host $kernel"]=$((${count["$host $kernel"]-0} + 1))
 	done
 	for place in "${!count[@]}"; do
-		echo "on the host $place: ${count[$place]} test(s)" >&2
+		kernel=${place#* }
+		echo "on the host ${place%% *}${kernel:+, kernel $(kernel_version "$kernel")}: ${count[$place]} test(s)" >&2
 	done
-}
-
-# Whether a test is to run on a kernel of the nested host that is not ready; sets $kernel. What a kernel
-# offers is known for sure when it has been booted, and may send a test to another one.
-needs_nested() {
-	local record requires hosts kernels
-	for record in "${selected[@]}"; do
-		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts kernels _ <<<"$record"
-		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
-		[[ $host != nested || $(ready_snapshot "$kernel") ]] || return 0
-	done
-	return 1
 }
 
 # The tests need not look at the cache again.
-prepare_nested() { # KERNEL
+make_ready() { # KERNEL
 	# What asks for a password has to do so in the foreground.
 	if [[ $1 == patched* && ! -e $cache/offers/$1 ]]; then
 		"$top/scripts/tools.sh" install build kernel || exit 1
 	fi
 	run_group "$top/host/nested/prepare.sh" "$1" >"$work/snapshot" || exit 1
-	VMABI_SNAPSHOTS+="$1"$'\t'"$(cat "$work/snapshot")"$'\n'
+	remember_snapshot "$1" "$(cat "$work/snapshot")"
 }
 
 build() {
