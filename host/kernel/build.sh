@@ -185,10 +185,10 @@ source=$kernels/source-$series
 identify
 
 if [[ ! -d $trees/$id && $wanted == tree ]] || ! intact "$kernels/$id"; then
-	# A damaged source is fetched again, and may be another one by now.
+	"$here/../../scripts/tools.sh" install build kernel || exit 1
+	# A damaged source is fetched again, and may be another one by now, as the compiler may.
 	"$here/fetch.sh" "source-$series" >/dev/null
 	identify
-	"$here/../../scripts/tools.sh" install build kernel || exit 1
 	begin_work "$trees"
 	[[ -d $trees/$id ]] || make_tree
 	intact "$kernels/$id" || make_folder
