@@ -61,8 +61,9 @@ VERSION := 0.1
 HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -D_GNU_SOURCE \
 	-DVMABI_HOSTED -DVMABI_VERSION='"$(VERSION)"' -Ilib -Ihost -MMD -MP
 
-# One program a folder, named here; a folder's unit tests lie in its tests/.
-PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore
+# One program a folder, named here; a folder's unit tests lie in its tests/. SHARED_: what it has of another.
+PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore host/bochs/rom
+SHARED_host/bochs/rom := $(addprefix host/vmrun/,acpi.c elf.c multiboot.c pvh.c)
 HOST_PROGRAMS := $(foreach program,$(PROGRAMS),build/$(program)/$(notdir $(program)))
 HOSTED_TESTS := $(patsubst %.c,build/%,$(wildcard $(PROGRAMS:%=%/tests/*_test.c)))
 HOSTED_HARNESS := $(patsubst %.c,build/hosted/%.o,lib/libc/format.c \
@@ -72,10 +73,14 @@ build/hosted/%.o: %.c build/config.mk
 	@mkdir -p $(@D)
 	$(CC) $(HOST_CFLAGS) -c $< -o $@
 
+build/hosted/%.o: %.S build/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -c $< -o $@
+
 # A program on the host is static, so that it also runs in L1. Its unit tests are linked with all of
 # it but its main().
 define program_rules
-OBJECTS_$(1) := $(patsubst %.c,build/hosted/%.o,$(wildcard $(1)/*.c))
+OBJECTS_$(1) := $(patsubst %,build/hosted/%.o,$(basename $(wildcard $(1)/*.[cS]) $(SHARED_$(1))))
 
 build/$(1)/$(notdir $(1)): $$(OBJECTS_$(1))
 	@mkdir -p $$(@D)

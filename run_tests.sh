@@ -29,9 +29,12 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   --tap-dir DIR     leave one TEST.tap for each test in DIR (what was there stays)
   --junit FILE      write the results in JUnit's format too
   --on HOST         run on this host: $all_hosts (default: the first that serves)
-  --kernel KERNEL   the nested host, with this kernel: $all_kernels;
+  --kernel KERNEL   the nested host (or the one that --on names), with this kernel:
+                    $all_kernels;
                     or a path: a kernel tree of your own, built, or a bzImage or vmlinux
-                    (default: ${default_kernels/ /, and } where a test needs it)
+                    (default: $(default_kernels nested | sed 's/ /, and /') where a test needs it)
+  --cpu MODEL       the host bochs, with this CPU model: $all_cpus
+                    (default: $default_cpu)
   --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
   --list-hosts      what each host offers and lacks, and why
   --help            show this
@@ -55,8 +58,12 @@ check_combination() {
 		die "the host tcg has no /dev/kvm for vmrun; leave out --vmm, or say --vmm qemu"
 	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
 		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
-	[[ -z $asked_kernel || -z $on || $on == nested ]] ||
-		die "--kernel chooses the kernel of the host nested; the host $on has none to choose"
+	[[ -z $asked_kernel || -z $on ]] || has_kernel "$on" ||
+		die "--kernel chooses the kernel of the hosts nested and bochs-kvm; the host $on has none to choose"
+	[[ -z $cpu || -z $on || $on == bochs ]] ||
+		die "--cpu chooses the CPU model of the host bochs; the host $on has none to choose"
+	[[ -z $cpu || -z $asked_kernel ]] ||
+		die "--cpu is for the host bochs, and --kernel for others; leave one of them out"
 }
 
 # A file or folder is meant where it is written as a path, or where it is one and no kernel's name.
@@ -71,7 +78,7 @@ check_kernel() {
 	fi
 }
 
-patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' vmm=''
+patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
 	case $1 in
@@ -79,7 +86,7 @@ while (($#)); do
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	esac
 	case $1 in
-	-g | -j | --tap-dir | --junit | --on | --kernel | --vmm)
+	-g | -j | --tap-dir | --junit | --on | --kernel | --cpu | --vmm)
 		(($# >= 2)) || die "$1 needs a value; see --help"
 		case $1 in
 		-g) groups+=("$2") ;;
@@ -88,6 +95,7 @@ while (($#)); do
 		--junit) junit=$2 ;;
 		--on) on=$2 ;;
 		--kernel) asked_kernel=$2 ;;
+		--cpu) cpu=$2 ;;
 		--vmm) vmm=$2 ;;
 		esac
 		shift
@@ -109,14 +117,16 @@ done
 [[ $jobs =~ ^[1-9][0-9]{0,3}$ ]] || die "-j takes a number from 1, not '$jobs'"
 [[ -z $on ]] || one_of host "$on" "$all_hosts"
 [[ -z $asked_kernel ]] || check_kernel
+[[ -z $cpu ]] || one_of "CPU model" "$cpu" "$all_cpus"
 [[ -z $vmm ]] || one_of vmm "$vmm" "vmrun qemu"
 check_combination
-# Whoever asks for a kernel is not to be answered by this machine's own.
-[[ -z $asked_kernel ]] || on=nested
+# Whoever asks for a kernel, or a CPU, is not to be answered by this machine's own.
+[[ -z $asked_kernel ]] || on=${on:-nested}
+[[ -z $cpu ]] || on=bochs
 # Later steps change the folder.
 [[ -z $tap_dir ]] || tap_dir=$(realpath -m -- "$tap_dir")
 [[ -z $junit ]] || junit=$(realpath -m -- "$junit")
-export VMABI_ON=$on VMABI_KERNEL=$asked_kernel VMABI_VMM=$vmm
+export VMABI_ON=$on VMABI_KERNEL=$asked_kernel VMABI_CPU=$cpu VMABI_VMM=$vmm
 
 take_signals
 case $action in

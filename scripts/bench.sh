@@ -19,7 +19,7 @@ scripts/tools.sh install build run kernel
 make -s -j "$(nproc)" all build/host/tests/repeat
 host/nested/prepare.sh patched >/dev/null
 snapshot=$(host/nested/prepare.sh "$kernel")
-export VMABI_KERNEL=$kernel VMABI_SNAPSHOTS=$kernel$'\t'$snapshot
+export VMABI_KERNEL=$kernel VMABI_READY=nested$'\t'$kernel$'\t'$snapshot
 # Beside the cache: a kernel is built there.
 work=$(mktemp -d "$cache/.new.bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT

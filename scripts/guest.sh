@@ -4,8 +4,8 @@
 # Runs one guest on a host; its TAP goes to stdout. Sourced by each script in build/tests, which sets
 # name, elf, arch, smp, mem, append, requires, hosts, kernels, timeout, known and top.
 #
-# From the environment: VMABI_ON, VMABI_KERNEL and VMABI_VMM choose as run_tests.sh --on, --kernel and
-# --vmm do; VMABI_SNAPSHOTS is told by ready_snapshot().
+# From the environment: VMABI_ON, VMABI_KERNEL, VMABI_CPU and VMABI_VMM choose as run_tests.sh --on, --kernel,
+# --cpu and --vmm do; VMABI_READY is told by ready().
 #
 # shellcheck disable=SC2154
 set -euo pipefail
@@ -53,12 +53,29 @@ qemu_options() { # ACCELERATOR CPU
 	[[ -z $append ]] || options+=(-append "$append")
 }
 
+qemu_version() {
+	"$(qemu_program)" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/qemu-\1/p'
+}
+
+# The first of the words that program.sh prints.
+bochs_version() {
+	echo "${readiness%%$'\037'*}"
+}
+
+bochs_kvm_version() {
+	cat "$readiness/bochs"
+}
+
+no_emulator() {
+	:
+}
+
 # The known bugs of this host, as options of supervise. Reads $known, sets $known_options.
-known_bugs() { # HOST/KERNEL
+known_bugs() { # HOST/KERNEL-OR-CPU EMULATOR-VERSION-COMMAND
 	local place=$1 bug where point reason pattern
 	known_options=()
 	((${#known[@]})) || return 0
-	place+=/qemu-$("$(qemu_program)" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+	place+=/$("$2")
 	for bug in "${known[@]}"; do
 		IFS=$'\037' read -r where point reason <<<"$bug"
 		for pattern in $where; do
@@ -68,25 +85,37 @@ known_bugs() { # HOST/KERNEL
 	done
 }
 
-make_ready() { # KERNEL
-	local folder
-	folder=$("$top/host/nested/prepare.sh" "$1") || exit 2
-	remember_snapshot "$1" "$folder"
+make_ready() { # HOST KERNEL-OR-CPU
+	local text
+	text=$(prepare_host "$1" "$2") || exit 2
+	remember_ready "$1" "$2" "$text"
 }
 
-choose_ready_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL-}" "$vmm"
+choose_ready_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL-}" "$vmm" "${VMABI_CPU-}"
 [[ $host ]] || skip_all "$why"
 [[ -r $guest ]] || fail "there is no guest $guest; run make"
 
 case $host in
 nested)
-	known_bugs "nested/$(kernel_place "$kernel")"
+	known_bugs "nested/$(kernel_place nested "$kernel")" qemu_version
 	vmrun_options
 	watch=(--kernel-log)
-	command=("$top/host/nested/run.sh" "$snapshot" "$vmrun" "$guest" "${options[@]}")
+	command=("$top/host/nested/run.sh" "$readiness" "$vmrun" "$guest" "${options[@]}")
+	;;
+bochs-kvm)
+	known_bugs "bochs-kvm/$(kernel_place bochs-kvm "$kernel")" bochs_kvm_version
+	vmrun_options
+	watch=(--kernel-log)
+	command=("$top/host/bochs-kvm/run.sh" "$readiness" "$vmrun" "$guest" "${options[@]}")
+	;;
+bochs)
+	known_bugs "bochs/${VMABI_CPU:-$default_cpu}" bochs_version
+	watch=()
+	command=("$top/host/bochs/run.sh" "${VMABI_CPU:-$default_cpu}" "$readiness" "$guest" --smp "$smp" --mem "$mem"
+		--append "$append")
 	;;
 local)
-	known_bugs "local/$(uname -r)"
+	known_bugs "local/$(uname -r)" no_emulator
 	watch=()
 	if [[ $vmm == qemu ]]; then
 		qemu_options kvm host
@@ -98,7 +127,7 @@ local)
 	fi
 	;;
 tcg)
-	known_bugs tcg/-
+	known_bugs tcg/- qemu_version
 	qemu_options tcg max
 	watch=(--qemu-status)
 	command=("$(qemu_program)" "${options[@]}")

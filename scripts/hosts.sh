@@ -10,20 +10,25 @@
 #	xen-hcall	Xen hypercalls are intercepted, and answered by vmrun's table (lib/vmrun/abi.h)
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
+#	cet		the CPU has shadow stacks, and may have indirect branch tracking
 
-# The nested host runs on one of several kernels (host/kernel/kernel.sh), of which a test may admit only
-# some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all tests:
-# it is what the user wants to know about.
+# The hosts with a kernel (nested, bochs-kvm) run on one of several (host/kernel/kernel.sh), of which a test may
+# admit only some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all
+# tests: it is what the user wants to know about.
 
 # In the order of preference; shellcheck cannot see who reads these.
 # shellcheck disable=SC2034
-all_hosts="local nested tcg"
+all_hosts="local nested bochs tcg bochs-kvm"
+# One that takes half a minute to boot is never chosen but by --on.
+default_hosts="local nested bochs tcg"
 # shellcheck disable=SC2034
 all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
-# Those that a test gets where none was asked for.
-default_kernels="stock-7.2 patched"
+# CPU models of Bochs (host/bochs/program.sh), and the one that a test gets where none was asked for.
 # shellcheck disable=SC2034
-all_needs="kvm xen-hcall hyperv hyperv-enforce"
+all_cpus="tigerlake sapphire_rapids arrow_lake"
+default_cpu=tigerlake
+# shellcheck disable=SC2034
+all_needs="kvm xen-hcall hyperv hyperv-enforce cet"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -62,9 +67,10 @@ local_module() {
 offers_of() { # HOST KERNEL VMM
 	case $1 in
 	tcg) ;;
-	nested)
+	bochs) echo cet ;;
+	nested | bochs-kvm)
 		local probe
-		probe=$(nested_probe "$2")
+		probe=$(probe_of "$1" "$2")
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
 		else
@@ -81,6 +87,19 @@ offers_of() { # HOST KERNEL VMM
 	esac
 }
 
+# Whether a host boots a Linux of which a test may be particular.
+has_kernel() { # HOST
+	[[ $1 == nested || $1 == bochs-kvm ]]
+}
+
+# The kernels that a test gets on a host where none was asked for, in the order of preference.
+default_kernels() { # HOST
+	case $1 in
+	nested) echo stock-7.2 patched ;;
+	bochs-kvm) echo patched ;;
+	esac
+}
+
 # What a kernel is called in the cache: its name, or something in place of its path.
 kernel_key() { # KERNEL
 	case $1 in
@@ -89,18 +108,23 @@ kernel_key() { # KERNEL
 	esac
 }
 
-# What vmrun --probe said when the nested host was booted with this kernel; empty: not yet booted.
-nested_probe() { # KERNEL
-	cat "$cache/offers/$(kernel_key "$1")" 2>/dev/null || true
+# Where prepare.sh of a host leaves what it found there, as files FILE, FILE.place and so on.
+offers_file() { # HOST KERNEL
+	echo "$cache/offers/$1-$(kernel_key "$2")"
+}
+
+# What vmrun --probe said when the host was booted with this kernel; empty: not yet booted.
+probe_of() { # HOST KERNEL
+	cat "$(offers_file "$1" "$2")" 2>/dev/null || true
 }
 
 # What knownbugs.cfg calls a kernel, and its version: what prepare.sh found them to be.
-kernel_place() { # KERNEL
-	cat "$cache/offers/$(kernel_key "$1").place"
+kernel_place() { # HOST KERNEL
+	cat "$(offers_file "$1" "$2").place"
 }
 
-kernel_version() { # KERNEL
-	cat "$cache/offers/$(kernel_key "$1").version" 2>/dev/null || true
+kernel_version() { # HOST KERNEL
+	cat "$(offers_file "$1" "$2").version" 2>/dev/null || true
 }
 
 offered_by_probe() { # TEXT: lines "NAME yes|no DETAIL"
@@ -120,24 +144,24 @@ lacking() { # NEEDS OFFERS
 	echo "$lacks"
 }
 
-# Chooses the kernel of the nested host: the one asked for, or the first of the default ones; if the test
-# admits it, and it offers what the test needs. Sets $kernel, or leaves it empty and adds to $why.
-choose_kernel() { # NEEDS KERNELS ASKED
+# Chooses the kernel of a host: the one asked for, or the first of its default ones; if the test admits it,
+# and it offers what the test needs. Sets $kernel, or leaves it empty and adds to $why.
+choose_kernel() { # HOST NEEDS KERNELS ASKED
 	local candidate candidates lacks
 	kernel=''
-	read -ra candidates <<<"$default_kernels"
-	[[ -z $3 ]] || candidates=("$3")
+	read -ra candidates <<<"$(default_kernels "$1")"
+	[[ -z $4 ]] || candidates=("$4")
 	for candidate in "${candidates[@]}"; do
-		if [[ $candidate != */* && " $2 " != *" $candidate "* ]]; then
-			[[ -z $3 ]] || why+="${why:+; }it does not run on the kernel $candidate (only on: $2)"
+		if [[ $candidate != */* && " $3 " != *" $candidate "* ]]; then
+			[[ -z $4 ]] || why+="${why:+; }it does not run on the kernel $candidate (only on: $3)"
 			continue
 		fi
-		lacks=$(lacking "$1" "$(offers_of nested "$candidate" vmrun)")
+		lacks=$(lacking "$2" "$(offers_of "$1" "$candidate" vmrun)")
 		if [[ -z $lacks ]]; then
 			kernel=$candidate
 			return
 		fi
-		why+="${why:+; }the host nested ($candidate) lacks: $lacks"
+		why+="${why:+; }the host $1 ($candidate) lacks: $lacks"
 	done
 }
 
@@ -146,17 +170,25 @@ local_serves() { # KERNELS
 	[[ $1 == "$all_kernels" && -z $(local_reason) ]]
 }
 
+# The hosts to look at, of those that a test admits.
+candidates() { # HOSTS ON
+	local candidate
+	for candidate in ${2:-$1}; do
+		[[ -z $2 && " $default_hosts " != *" $candidate "* ]] || echo "$candidate"
+	done
+}
+
 # Chooses a host: the first that the test admits, that is faithful, and that offers what it needs.
-# Sets $host, and for the nested one $kernel; or leaves $host empty and sets $why.
+# Sets $host, and where it has one $kernel; or leaves $host empty and sets $why.
 choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
 	local candidate lacks
 	host='' why='' kernel=''
-	for candidate in ${4:-$2}; do
+	for candidate in $(candidates "$2" "$4"); do
 		if [[ " $2 " != *" $candidate "* ]]; then
 			why+="${why:+; }it does not run on the host $candidate"
-		elif [[ $candidate == nested ]]; then
-			choose_kernel "$1" "$3" "$5"
-			[[ -z $kernel ]] || host=nested
+		elif has_kernel "$candidate"; then
+			choose_kernel "$candidate" "$1" "$3" "$5"
+			[[ -z $kernel ]] || host=$candidate
 		elif [[ $candidate != local || $4 ]] || local_serves "$3"; then
 			lacks=$(lacking "$1" "$(offers_of "$candidate" "" "$6")")
 			[[ $lacks ]] || host=$candidate
@@ -164,30 +196,51 @@ choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
 		fi
 		[[ -z $host ]] || return 0
 	done
+	[[ $why ]] || why="it runs by --on only, on: $2"
 }
 
-# The snapshot of the nested host on a kernel, if it is known to be there: VMABI_SNAPSHOTS has a line KERNEL,
-# tab, FOLDER for each, which run_tests.sh hands on to the tests.
-ready_snapshot() { # KERNEL
-	local name folder
-	while IFS=$'\t' read -r name folder; do
-		[[ $name != "$1" ]] || echo "$folder"
-	done <<<"${VMABI_SNAPSHOTS-}"
+# What makes a host ready is done once for many tests, and handed on to them: VMABI_READY has a line HOST,
+# tab, KERNEL or CPU model, tab, TEXT for each, where TEXT is the folder of a snapshot, or what program.sh of
+# Bochs prints, with \037 in place of each newline.
+ready() { # HOST KERNEL-OR-CPU
+	local host_name choice text
+	while IFS=$'\t' read -r host_name choice text; do
+		[[ $host_name != "$1" || $choice != "$2" ]] || echo "$text"
+	done <<<"${VMABI_READY-}"
 }
 
-remember_snapshot() { # KERNEL FOLDER
-	VMABI_SNAPSHOTS="${VMABI_SNAPSHOTS-}$1"$'\t'"$2"$'\n'
+remember_ready() { # HOST KERNEL-OR-CPU TEXT
+	VMABI_READY="${VMABI_READY-}$1"$'\t'"$2"$'\t'"$3"$'\n'
 }
 
-# The same as choose_host, and sees to it that the nested host is there: sets $snapshot. What a kernel offers
-# is known for sure when it has been booted, and may send a test to another one. The script that calls this
-# defines make_ready(), which prepares a kernel and remembers its snapshot, or ends.
-choose_ready_host() { # as choose_host
+# The kernel, or CPU model, that a test gets on the chosen host; empty: the host has no choice.
+host_choice() { # HOST KERNEL CPU
+	case $1 in
+	nested | bochs-kvm) echo "$2" ;;
+	bochs) echo "${3:-$default_cpu}" ;;
+	esac
+}
+
+# The same as choose_host, and sees to it that the host is there: sets $readiness, what ready() says of it. What
+# a kernel offers is known for sure when it has been booted, and may send a test to another one. The script that
+# calls this defines make_ready(), which prepares a host and remembers it, or ends.
+choose_ready_host() { # as choose_host, then CPU
+	local choice
 	while :; do
 		choose_host "$@"
-		[[ $host == nested ]] || return 0
-		snapshot=$(ready_snapshot "$kernel")
-		[[ -z $snapshot ]] || return 0
-		make_ready "$kernel"
+		choice=$(host_choice "$host" "$kernel" "$7")
+		readiness=''
+		[[ $choice ]] || return 0
+		readiness=$(ready "$host" "$choice")
+		[[ -z $readiness ]] || return 0
+		make_ready "$host" "$choice"
 	done
+}
+
+# Makes such a host ready; prints what ready() is to say of it.
+prepare_host() { # HOST KERNEL-OR-CPU
+	case $1 in
+	bochs) "$top/host/bochs/program.sh" "$2" | tr '\n' '\037' ;;
+	*) "$top/host/$1/prepare.sh" "$2" ;;
+	esac
 }

@@ -72,7 +72,7 @@ select_tests() {
 }
 
 list_tests() {
-	local record name section file members arch smp mem append requires hosts kernels timeout
+	local record name section file members arch smp mem append requires hosts kernels timeout choice
 	local format='%-32s %-16s %-28s %s\n'
 	# shellcheck disable=SC2059
 	printf "$format" TEST GROUPS NEEDS HOST
@@ -81,7 +81,8 @@ list_tests() {
 		IFS=$'\037' read -r name section file members arch smp mem append requires hosts \
 			kernels timeout <<<"$record"
 		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
-		[[ -z $kernel ]] || host+=" ($kernel)"
+		choice=$(host_choice "$host" "$kernel" "$cpu")
+		[[ -z $choice ]] || host+=" ($choice)"
 		# shellcheck disable=SC2059
 		printf "$format" "$name" "$members" "${requires:--}" "${host:-none: $why}"
 	done

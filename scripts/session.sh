@@ -30,35 +30,43 @@ prepare() {
 	if [[ $on == local ]]; then
 		warn_of_local
 	fi
-	export VMABI_SNAPSHOTS=
+	export VMABI_READY=
 	# Whatever is known of it may be out of date, and say that no test can run.
-	[[ -z $asked_kernel ]] || make_ready "$asked_kernel"
+	[[ -z $asked_kernel ]] || make_ready "$on" "$asked_kernel"
 	make_hosts_ready
 }
 
-# For each test; and says on which host, and which kernel, the tests are going to run.
+# For each test; and says on which host, and which kernel or CPU, the tests are going to run.
 make_hosts_ready() {
-	local record requires hosts kernels place
+	local record requires hosts kernels place choice
 	local -A count=()
 	for record in "${selected[@]}"; do
 		IFS=$'\037' read -r _ _ _ _ _ _ _ _ requires hosts kernels _ <<<"$record"
-		choose_ready_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
-		[[ -z $host ]] || count["$host $kernel"]=$((${count["$host $kernel"]-0} + 1))
+		choose_ready_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm" "$cpu"
+		[[ $host ]] || continue
+		place="$host $(host_choice "$host" "$kernel" "$cpu")"
+		count[$place]=$((${count[$place]-0} + 1))
 	done
 	for place in "${!count[@]}"; do
-		kernel=${place#* }
-		echo "on the host ${place%% *}${kernel:+, kernel $(kernel_version "$kernel")}: ${count[$place]} test(s)" >&2
+		host=${place%% *} choice=${place#* }
+		case $host in
+		bochs) choice=", CPU $choice" ;;
+		nested | bochs-kvm) choice=", kernel $(kernel_version "$host" "$choice")" ;;
+		esac
+		echo "on the host $host$choice: ${count[$place]} test(s)" >&2
 	done
 }
 
 # The tests need not look at the cache again.
-make_ready() { # KERNEL
+make_ready() { # HOST KERNEL-OR-CPU
 	# What asks for a password has to do so in the foreground.
-	if [[ $1 == patched* && ! -e $cache/offers/$1 ]]; then
+	if [[ $1 == bochs ]]; then
+		"$top/scripts/tools.sh" install bochs || exit 1
+	elif [[ $2 == patched* && ! -e $(offers_file "$1" "$2") ]]; then
 		"$top/scripts/tools.sh" install build kernel || exit 1
 	fi
-	run_group "$top/host/nested/prepare.sh" "$1" >"$work/snapshot" || exit 1
-	remember_snapshot "$1" "$(cat "$work/snapshot")"
+	run_group prepare_host "$1" "$2" >"$work/ready" || exit 1
+	remember_ready "$1" "$2" "$(cat "$work/ready")"
 }
 
 build() {
@@ -155,21 +163,34 @@ list_hosts() {
 	echo "  ${reason:-faithful: $(local_module)}${reason:+; used only with --on local}"
 	[[ ! -e /dev/kvm ]] || show_probe "$("$top/build/host/vmrun/vmrun" --probe 2>&1)"
 	for kernel in $all_kernels; do
-		echo
-		echo "nested: Linux KVM inside QEMU TCG, kernel $kernel"
-		probe=$(nested_probe "$kernel")
-		if [[ $probe ]]; then
-			echo "  faithful: $(kernel_version "$kernel")"
-			show_probe "$probe"
-		else
-			echo "  not booted yet; the first test on it fetches or builds it, and boots it"
-		fi
+		show_kernel_host nested "Linux KVM inside QEMU TCG"
 	done
+	for kernel in $all_kernels; do
+		show_kernel_host bochs-kvm "Linux KVM inside Bochs; used only with --on bochs-kvm"
+	done
+	echo
+	echo "bochs: CPUs of Bochs, no hypervisor under the guest"
+	echo "  with --cpu: $all_cpus (default: $default_cpu)"
+	echo "  offers: $(offers_of bochs)"
+	echo "  lacks: $(lacking "$all_needs" "$(offers_of bochs)")"
 	echo
 	echo "tcg: QEMU TCG, no hypervisor under the guest"
 	echo "  $("$(qemu_program)" --version | head -n 1)"
 	echo "  offers: only the bare CPU"
 	echo "  lacks: $all_needs"
+}
+
+show_kernel_host() { # HOST WHAT-IT-IS
+	local probe
+	echo
+	echo "$1: $2, kernel $kernel"
+	probe=$(probe_of "$1" "$kernel")
+	if [[ $probe ]]; then
+		echo "  faithful: $(kernel_version "$1" "$kernel")"
+		show_probe "$probe"
+	else
+		echo "  not booted yet; the first test on it fetches or builds it, and boots it"
+	fi
 }
 
 show_probe() { # TEXT

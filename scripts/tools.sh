@@ -6,8 +6,8 @@
 #	tools.sh check GROUP...		names what is missing and the one command that installs it
 #	tools.sh install GROUP...	installs what is missing, as root or by sudo
 #
-# Groups: build (guests and host programs), run (the suite), host (a single test), kernel (kernels that
-# are built here), lint, junit, check (make check). What is looked for is what was configured; CC, QEMU and
+# Groups: build (guests and host programs), run (the suite), host (a single test), bochs, kernel (kernels
+# that are built here), lint, junit, check (make check). What is looked for is what was configured; CC, QEMU and
 # I386 (yes or no) in the environment go before that.
 # Status: 0 nothing is missing (any more), 1 something is.
 set -eu
@@ -97,6 +97,9 @@ needs_of() {
 		need cpio "cpio, which packs the initramfs" has cpio
 		need util-linux "flock and setpriv" has setpriv
 		;;
+	bochs)
+		[ -n "$(configured BOCHS "")" ] || need bochs "Bochs, CPUs with CET" has bochs-bin
+		;;
 	lint)
 		need clang-format "clang-format" has clang-format
 		need shellcheck "shellcheck" has shellcheck
@@ -121,7 +124,7 @@ needs_of() {
 		need bats "bats, which runs the tests of the scripts" has bats
 		;;
 	*)
-		echo "tools.sh: there is no group '$1' (there are: build run host kernel lint junit check)" >&2
+		echo "tools.sh: there is no group '$1' (there are: build run host bochs kernel lint junit check)" >&2
 		exit 2
 		;;
 	esac

@@ -18,7 +18,7 @@ nested=$top/build/host/nested
 # What L1 offers depends on the snapshot and on the vmrun that is asked.
 probe() { # KERNEL SNAPSHOT
 	local offers asked text
-	offers=$cache/offers/$(kernel_key "$1")
+	offers=$(offers_file nested "$1")
 	asked="$2 $(cksum <"$vmrun")"
 	[[ ! -e $offers || $(cat "$offers.asked" 2>/dev/null) != "$asked" ]] || return 0
 	rm -f "$offers" "$offers.asked"
@@ -35,7 +35,7 @@ probe() { # KERNEL SNAPSHOT
 # version, a folder of the cache by its name there.
 describe() { # KERNEL KERNEL-FOLDER
 	local file name=${2##*/}
-	file=$cache/offers/$(kernel_key "$1")
+	file=$(offers_file nested "$1")
 	cp "$2/version" "$file.version"
 	case $name in
 	own-*) name=own-$(cut -d ' ' -f 1 "$2/version") ;;
@@ -53,7 +53,7 @@ kernel=$("$top/host/kernel/kernel.sh" "$1")
 snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
 mkdir -p "$cache/offers"
 # Of kernels that were once asked for by their path there may be many.
-find "$cache/offers" -name 'own-*' -mtime +14 -delete
+find "$cache/offers" -name '*-own-*' -mtime +14 -delete
 describe "$1" "$kernel"
 probe "$1" "$snapshot"
 echo "$snapshot"

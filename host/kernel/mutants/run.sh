@@ -173,7 +173,7 @@ run_tests() { # KERNEL TAP-FOLDER TESTS
 forget_snapshot() {
 	local snapshot offers
 	snapshot=$(cat "$work/snapshot" 2>/dev/null) || return 0
-	offers=$cache/offers/$(kernel_key "$folder")
+	offers=$(offers_file nested "$folder")
 	[[ $snapshot && $snapshot/manifest -nt $work/begun ]] || return 0
 	rm -rf "$snapshot" "$offers" "$offers".*
 }
