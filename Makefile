@@ -25,7 +25,7 @@ build/tests.mk: build/config.mk FORCE
 GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -Ilib -MMD -MP \
 	-ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fno-optimize-sibling-calls \
-	-fcf-protection=none -fno-strict-aliasing
+	-fcf-protection=branch -fno-jump-tables -fno-strict-aliasing
 CFLAGS_x86_64 := -m64
 CFLAGS_i386 := -m32 -march=i686
 

@@ -6,6 +6,7 @@
 #include <test/platform.h>
 
 #include <test/report.h>
+#include <x86/cet.h>
 #include <x86/cpu.h>
 #include <x86/interrupt.h>
 #include <x86/platform.h>
@@ -81,6 +82,7 @@ void test_platform_point_end(bool aborted)
 	struct cpu *cpu = this_cpu();
 
 	irq_disable();
+	cet_end();
 	cpu->abort = NULL;
 	cpu->catch = NULL;
 	cpu->in_dump = false;
@@ -97,6 +99,7 @@ void test_platform_abort(void)
 	const struct jump *end = this_cpu()->abort;
 
 	force_unlock();
+	cet_unwind();
 	if (!end)
 		platform_panic("a check that ends its test point has failed outside of one");
 	jump_restore(end);

@@ -42,8 +42,11 @@ bool cpuid_hypervisor(const char signature[12], uint32_t *base);
 #define CPUID_1_ECX_HYPERVISOR	 (1u << 31)
 
 /* Leaf 7, subleaf 0. */
-#define CPUID_7_EBX_SMEP (1u << 7)
-#define CPUID_7_EBX_SMAP (1u << 20)
+#define CPUID_7_EBX_SMEP  (1u << 7)
+#define CPUID_7_EBX_SMAP  (1u << 20)
+#define CPUID_7_ECX_PKU	  (1u << 3)
+#define CPUID_7_ECX_SHSTK (1u << 7)
+#define CPUID_7_EDX_IBT	  (1u << 20)
 
 /* Leaf 0x80000001. */
 #define CPUID_80000001_EDX_NX	(1u << 20)

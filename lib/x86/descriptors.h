@@ -44,6 +44,7 @@ struct __attribute__((packed)) x86_tss {
 	uint32_t es, cs, ss, ds, fs, gs, ldt;
 	uint16_t trap;
 	uint16_t io_map;
+	uint32_t ssp; /* only read with shadow stacks on */
 #endif
 };
 

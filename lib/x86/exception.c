@@ -4,6 +4,7 @@
  */
 #include <x86/exception.h>
 
+#include <x86/cet.h>
 #include <x86/cpu.h>
 #include <x86/fixup.h>
 #include <x86/interrupt.h>
@@ -50,6 +51,7 @@ bool fixup_apply(struct x86_frame *frame)
 
 void frame_unwind(struct x86_frame *frame, const struct jump *jump)
 {
+	cet_unwind();
 	frame->ip = (uintptr_t)jump_restore;
 	frame->cs = KERNEL_CS;
 	frame->flags = FLAGS_ONE;
@@ -111,6 +113,7 @@ static bool catch_fault(struct cpu *cpu, struct x86_frame *frame)
 		.error_code = frame->error_code,
 		.cr2 = frame->vector == PF ? read_cr2() : 0,
 		.ip = frame->ip,
+		.ssp = frame->ssp,
 	};
 	frame_unwind(frame, &catch->jump);
 	return true;

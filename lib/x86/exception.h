@@ -14,6 +14,8 @@
 
 #ifdef __x86_64__
 struct x86_frame {
+	uint64_t
+		ssp; /* as the event left it, so that its own frame is there; 0 without a shadow stack */
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
 	uint64_t di, si, bp, bx, dx, cx, ax;
 	uint64_t vector;
@@ -22,6 +24,7 @@ struct x86_frame {
 };
 #else
 struct x86_frame {
+	uint32_t ssp;
 	uint32_t gs, fs, es, ds;
 	uint32_t di, si, bp, ignored_sp, bx, dx, cx, ax;
 	uint32_t vector;

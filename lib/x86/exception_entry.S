@@ -57,8 +57,13 @@ exception_common:
 	pushq	%r13
 	pushq	%r14
 	pushq	%r15
+	/* A NOP where there is no shadow stack. */
+	xorl	%eax, %eax
+	rdsspq	%rax
+	pushq	%rax
 	movq	%rsp, %rdi
 	call	exception_dispatch
+	addq	$8, %rsp
 	popq	%r15
 	popq	%r14
 	popq	%r13
@@ -87,9 +92,12 @@ exception_common:
 	movl	$KERNEL_DS, %eax
 	movl	%eax, %ds
 	movl	%eax, %es
+	xorl	%eax, %eax
+	rdsspd	%eax
+	pushl	%eax
 	pushl	%esp
 	call	exception_dispatch
-	addl	$4, %esp
+	addl	$8, %esp
 	popl	%gs
 	popl	%fs
 	popl	%es

@@ -28,6 +28,7 @@ struct x86_fault {
 	uint32_t error_code; /* 0 where the vector has none */
 	uintptr_t cr2;	     /* the address of a #PF; else 0 */
 	uintptr_t ip;	     /* as pushed: of the instruction (fault) or behind it (trap) */
+	uintptr_t ssp;	     /* as the event left it; 0 without a shadow stack at CPL 0 */
 };
 
 /* Error code of #PF: Intel SDM volume 3, "Page-Fault Exceptions"; AMD APM volume 2, 8.4.2. */
@@ -37,7 +38,7 @@ struct x86_fault {
 #define PF_RESERVED	(1u << 3) /* a reserved bit was set in an entry */
 #define PF_FETCH	(1u << 4) /* instruction fetch; only reported with NX or SMEP on */
 #define PF_KEY		(1u << 5) /* protection key */
-#define PF_SHADOW_STACK (1u << 6)
+#define PF_SHADOW_STACK (1u << 6) /* a shadow stack access */
 
 /*
  * Error code of the faults that name a selector: the selector's index and table (bits 15:2), and

@@ -5,7 +5,7 @@
 #define VECTOR_USER_RETURN 0xf0
 
 	.text
-	.globl	user_enter
+	.globl	user_enter, user_return
 #ifdef __x86_64__
 user_enter:
 	/* RDI function, RSI argument, RDX stack, RCX flags */

@@ -16,4 +16,7 @@
 __attribute__((noreturn)) void user_enter(user_function *function, uintptr_t argument,
 					  uintptr_t stack, uintptr_t flags);
 
+/* Where the function returns to, at CPL 3. */
+extern const char user_return[];
+
 #endif
