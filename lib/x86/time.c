@@ -36,8 +36,15 @@
 static uint64_t known_khz;
 static struct lock lock;
 
+/*
+ * What is there without a hypervisor is an emulated CPU, which copies leaf 0x15 of its model and has a clock of
+ * its own.
+ */
 static uint64_t khz_by_cpuid(void)
 {
+	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
+		return 0;
+
 	uint32_t base = HYPERVISOR_BASE;
 
 	cpuid_hypervisor("KVMKVMKVM\0\0", &base);

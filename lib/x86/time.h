@@ -2,8 +2,8 @@
 /*
  * Time, by the TSC
  *
- * The frequency is looked for when first needed: CPUID leaf 0x40000010 (hypervisors), leaf 0x15, or
- * 10 ms of the PIT. It serves for limits and rough delays, and is not for exact measurements.
+ * The frequency is looked for when first needed: under a hypervisor by CPUID leaf 0x40000010, or leaf
+ * 0x15; else by 10 ms of the PIT. It serves for limits and rough delays, and is not for exact measurements.
  */
 #ifndef X86_TIME_H
 #define X86_TIME_H
