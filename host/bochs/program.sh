@@ -22,7 +22,10 @@ say() {
 
 # Prints the version and the models that a Bochs has, one a line.
 ask() { # COMMAND...
-	"$@" --help cpu 2>&1 | sed -n -e 's/.*Bochs x86 Emulator \([0-9][^ ]*\).*/\1/p' -e '/^[a-z0-9_]\+$/p'
+	local said
+	said=$("$@" --help cpu 2>&1) || true
+	sed -n 's/.*Bochs x86 Emulator \([0-9][^ ]*\).*/\1/p' <<<"$said"
+	sed -n '/^[a-z0-9_]\+$/p' <<<"$said"
 }
 
 # Why a Bochs does not serve; empty: it does.

@@ -149,6 +149,7 @@ collect() { # TREE FOLDER
 	cp "$1/.config" "$2/config"
 	echo "$(cat "$1/include/config/kernel.release") ($name: $(cat "$source/version"))" >"$2/version"
 	add_module "$1" kvm-amd "$2"
+	add_module "$1" kvm-intel "$2"
 	strip --strip-debug "$2"/*.ko
 }
 

@@ -19,7 +19,7 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 source "$here/folder.sh"
 # shellcheck source=scripts/apt.sh
 source "$here/../../scripts/apt.sh"
-modules="kvm-amd"
+modules="kvm-amd kvm-intel"
 
 # Sets $packages (the first one names the kernel) and $version.
 choose() {
@@ -131,16 +131,24 @@ stock-6.12) suite=bookworm-backports ;;
 	;;
 esac
 
-if intact "$kernels/$name"; then
+# A kernel that was fetched when there was no host with an Intel CPU has one module less.
+is_there() {
+	[[ $name == source-* || -e $kernels/$name/kvm-intel.ko ]] && intact "$kernels/$name"
+}
+
+if is_there; then
 	echo "$kernels/$name"
 	exit
 fi
 
 begin_work "$kernels"
 # The other one may have done it.
-if ! intact "$kernels/$name"; then
-	[[ ! -e $kernels/$name ]] ||
+if ! is_there; then
+	if intact "$kernels/$name"; then
+		say "the cache entry $kernels/$name lacks kvm-intel.ko; it is fetched again"
+	elif [[ -e $kernels/$name ]]; then
 		say "the cache entry $kernels/$name is damaged; it is fetched again"
+	fi
 	rm -rf "${kernels:?}/$name"
 	begin_folder "$name"
 	fetch

@@ -8,7 +8,8 @@
 #
 #	vmlinux bzImage	the kernel, to boot and as it came. One that has no PVH entry (CONFIG_PVH) has no
 #			vmlinux here, and is booted as a bzImage; one that came as a vmlinux has no bzImage
-#	*.ko modules	KVM's modules, and their names in the order to load them
+#	*.ko modules	KVM's modules, and their names in the order to load them. kvm-amd.ko is for the
+#			nested host, kvm-intel.ko for bochs-kvm
 #	config version	the configuration (empty: not known), and the version in one line
 #	manifest	a checksum of each of these; a folder that does not match is made again
 #

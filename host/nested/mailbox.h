@@ -2,9 +2,13 @@
 /*
  * The mailbox: how a restored L1 learns what to run
  *
- * A piece of memory that QEMU maps from a file (ivshmem, BAR 2). It is zero while the snapshot is
- * taken; a restored machine finds in it the files it is to create and the command it is to run. What
- * it costs L1 is a copy in memory: no block layer, no driver, no interrupt.
+ * It is empty while the snapshot is taken; a restored machine finds in it the files it is to create and
+ * the command it is to run. What it costs L1 is a copy: no block layer, no driver, no interrupt.
+ *
+ * In QEMU it is a piece of memory that is mapped from a file (ivshmem, BAR 2). In Bochs it comes out of
+ * ports (host/bochs-kvm/plugin/plugin.c), four bytes at a time: L1_PORT_LEFT says how many bytes are still
+ * to be read from L1_PORT_INPUT. What is written to L1_PORT_IDLE does not matter: it says that L1 has
+ * nothing to do.
  *
  * Layout: struct mailbox, then at the offsets it names the files' contents and the argument vector
  * (NUL-terminated strings, one after the other). All little-endian, all checked by L1 before use.
@@ -27,6 +31,9 @@
 
 #define L1_PORT_CONSOLE	  0xe9
 #define L1_PORT_EXIT	  0xf4
+#define L1_PORT_INPUT	  0x5a0
+#define L1_PORT_LEFT	  0x5a4
+#define L1_PORT_IDLE	  0x5a8
 
 /* Above what a command may end with: it ran, or was to run, and no result of it is to be had. */
 #define MAILBOX_FAILED 127

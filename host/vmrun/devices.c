@@ -68,6 +68,8 @@ static uint8_t read_port(uint32_t port)
 {
 	if (port >= VMRUN_PORT_TEXT && port < VMRUN_PORT_TEXT + sizeof(uint32_t))
 		return (uint8_t)(VMRUN_TEXT_MAGIC >> 8 * (port - VMRUN_PORT_TEXT));
+	if (port >= VMRUN_PORT_REQUEST && port < VMRUN_PORT_REQUEST + sizeof(uint32_t))
+		return (uint8_t)(VMRUN_REQUEST_MAGIC >> 8 * (port - VMRUN_PORT_REQUEST));
 	if (in_com1(port))
 		return uart_read(&com1, port - COM1);
 	if (port == VMRUN_PORT_CONSOLE)

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "emulation.h"
 #include "options.h"
 #include "say.h"
 #include "vcpu.h"
@@ -64,5 +65,6 @@ void end_now(const struct vm *vm, int status)
 {
 	if (vm->options->stats)
 		say_statistics(vm);
+	emulation_end();
 	_exit(status);
 }

@@ -17,6 +17,7 @@
 
 #include "acpi.h"
 #include "elf.h"
+#include "emulation.h"
 #include "end.h"
 #include "layout.h"
 #include "multiboot.h"
@@ -47,6 +48,7 @@ static const char help[] =
 	"                     with --hyperv)\n"
 	"  --hyperv           all Hyper-V features that KVM has, but for the SynIC\n"
 	"  --enforce-cpuid    let KVM refuse Hyper-V features that CPUID does not show\n"
+	"  --force-emulation  switch KVM's forced emulation prefix on for the run\n"
 	"  --timeout SECONDS  time limit, such as 10 or 0.5 (none)\n"
 	"  --stats            times and number of exits on stderr at the end\n"
 	"  --probe            print what the KVM here offers, and end\n"
@@ -107,6 +109,7 @@ static void *run_secondary(void *argument)
 static __attribute__((noreturn)) void run(struct vm *vm, const struct options *options)
 {
 	struct image image;
+	struct message why;
 	size_t size;
 	uint32_t info;
 	const uint8_t *file = map_guest(options->guest, &size);
@@ -115,6 +118,8 @@ static __attribute__((noreturn)) void run(struct vm *vm, const struct options *o
 	info = load_guest(vm, file, size, &image);
 	vcpu_enter(&vm->vcpus[0], &image, info);
 
+	if (options->force_emulation && !emulation_begin(EMULATION_PARAMETER, &why))
+		fail("--force-emulation: %s", why.text);
 	vm->vcpus[0].thread = pthread_self();
 	for (unsigned int id = 1; id < options->smp; id++)
 		if (pthread_create(&vm->vcpus[id].thread, NULL, run_secondary, &vm->vcpus[id]) != 0)

@@ -84,6 +84,8 @@ static bool set_flag(struct options *options, const char *name)
 		options->hyperv = true;
 	else if (!strcmp(name, "--enforce-cpuid"))
 		options->enforce_cpuid = true;
+	else if (!strcmp(name, "--force-emulation"))
+		options->force_emulation = true;
 	else if (!strcmp(name, "--stats"))
 		options->stats = true;
 	else if (!strcmp(name, "--probe"))

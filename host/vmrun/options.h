@@ -20,6 +20,7 @@ struct options {
 	bool xen;
 	bool hyperv;
 	bool enforce_cpuid;
+	bool force_emulation;
 	bool stats;
 };
 

@@ -8,7 +8,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "emulation.h"
 #include "vm.h"
+
+#define LEAF7_ECX_SHSTK (1u << 7)
+#define LEAF7_EDX_IBT	(1u << 20)
 
 static void print(const char *name, bool yes, const char *detail)
 {
@@ -45,6 +49,36 @@ static void probe_module(bool kvm)
 	print("vmx", vmx, vmx ? "Intel" : "kvm_intel is not there");
 }
 
+/* What the guest's CPUs show of shadow stacks and indirect branch tracking: Intel SDM volume 2, CPUID leaf 7. */
+static void probe_cet(int fd)
+{
+	static struct cpuid cpuid = { .count = CPUID_CAPACITY };
+	bool shadow_stacks = false, tracking = false;
+	char detail[64];
+
+	if (ioctl(fd, KVM_GET_SUPPORTED_CPUID, &cpuid) < 0)
+		cpuid.count = 0;
+	for (uint32_t i = 0; i < cpuid.count; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid.entries[i];
+
+		if (entry->function != 7 || entry->index != 0)
+			continue;
+		shadow_stacks = entry->ecx & LEAF7_ECX_SHSTK;
+		tracking = entry->edx & LEAF7_EDX_IBT;
+	}
+	snprintf(detail, sizeof(detail), "shadow stacks (SHSTK) %s, branch tracking (IBT) %s",
+		 shadow_stacks ? "yes" : "no", tracking ? "yes" : "no");
+	print("cet", shadow_stacks, detail);
+}
+
+static void probe_emulation(void)
+{
+	struct message detail;
+	bool yes = emulation_offered(EMULATION_PARAMETER, &detail);
+
+	print("force-emulation", yes, detail.text);
+}
+
 static void probe_capabilities(int fd)
 {
 	unsigned int xen = vm_capability(fd, KVM_CAP_XEN_HVM);
@@ -53,15 +87,20 @@ static void probe_capabilities(int fd)
 	char detail[64];
 
 	snprintf(detail, sizeof(detail), "KVM_CAP_XEN_HVM %#x", xen);
+	print("requests", true, "the request port 0xe4");
 	print("xen-msr", xen & KVM_XEN_HVM_CONFIG_HYPERCALL_MSR, detail);
 	print("xen-hcall", xen & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, detail);
 	print("hyperv", hyperv, "KVM_CAP_SYS_HYPERV_CPUID");
 	print("hyperv-enforce", hyperv && enforce, "KVM_CAP_HYPERV_ENFORCE_CPUID");
+	probe_cet(fd);
+	probe_emulation();
 }
 
 void probe(void)
 {
-	static const char *const names[] = { "xen-msr", "xen-hcall", "hyperv", "hyperv-enforce" };
+	static const char *const names[] = { "requests",       "xen-msr",	 "xen-hcall",
+					     "hyperv",	       "hyperv-enforce", "cet",
+					     "force-emulation" };
 	struct message why;
 	int fd = vm_open_kvm(&why);
 

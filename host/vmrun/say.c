@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "emulation.h"
+
 static void say_arguments(const char *format, va_list arguments)
 {
 	static const char prefix[] = "vmrun: ";
@@ -39,5 +41,6 @@ void fail(const char *format, ...)
 	va_start(arguments, format);
 	say_arguments(format, arguments);
 	va_end(arguments);
+	emulation_end();
 	_exit(STATUS_FAILED);
 }

@@ -12,6 +12,7 @@
 #include "exits.h"
 #include "hyperv.h"
 #include "multiboot.h"
+#include "request.h"
 #include "say.h"
 #include "vm.h"
 #include "watchdog.h"
@@ -121,6 +122,30 @@ static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause)
 	end_now(vcpu->vm, STATUS_DIED);
 }
 
+void vcpu_complete_exit(struct vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0 || errno != EINTR)
+		die(vcpu, "KVM_RUN with immediate_exit did not return with EINTR");
+	vcpu->exits++;
+	vcpu->run->immediate_exit = 0;
+}
+
+/*
+ * The watchdog may have asked for a stop meanwhile, and its immediate_exit is then lost: here what it set before is
+ * seen.
+ */
+static void request_exit(struct vcpu *vcpu, const uint8_t *data)
+{
+	uint32_t address;
+
+	memcpy(&address, data, sizeof(address));
+	request_serve(vcpu, address);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (watchdog_wants_stop())
+		park(vcpu);
+}
+
 static void io_exit(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -133,6 +158,10 @@ static void io_exit(struct vcpu *vcpu)
 
 	if (run->io.direction == KVM_EXIT_IO_IN) {
 		devices_in(vcpu, &io);
+		return;
+	}
+	if (io.port == VMRUN_PORT_REQUEST && io.size == sizeof(uint32_t)) {
+		request_exit(vcpu, io.data);
 		return;
 	}
 	if (!devices_out(vcpu, &io))

@@ -47,6 +47,12 @@ void vcpu_enter(struct vcpu *vcpu, const struct image *image, uint32_t info);
 /* Runs it until the guest or anything else ends the process. Called on the vCPU's own thread. */
 __attribute__((noreturn)) void vcpu_run(struct vcpu *vcpu);
 
+/*
+ * Brings what KVM_RUN last returned with to its end: an I/O instruction is done, and RIP behind it. The guest does not
+ * run. Called by the vCPU's own thread.
+ */
+void vcpu_complete_exit(struct vcpu *vcpu);
+
 /* Reads registers and run state; on the vCPU's own thread, as KVM would else wait for KVM_RUN. */
 void vcpu_get_state(struct vcpu *vcpu);
 

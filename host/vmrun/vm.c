@@ -41,14 +41,18 @@ unsigned int vm_capability(int kvm_fd, unsigned int capability)
 
 static void create_memory(struct vm *vm)
 {
-	struct kvm_userspace_memory_region region = { .slot = 0 };
-
 	vm->ram.size = (uint64_t)vm->options->mem_mib << 20;
 	vm->ram.data = mmap(NULL, vm->ram.size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (vm->ram.data == MAP_FAILED)
 		fail("--mem %u: no memory for the guest: %s: give it less", vm->options->mem_mib,
 		     strerror(errno));
+}
+
+static void map_memory(const struct vm *vm)
+{
+	struct kvm_userspace_memory_region region = { .slot = 0 };
+
 	region.memory_size = vm->ram.size;
 	region.userspace_addr = (uintptr_t)vm->ram.data;
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
@@ -72,7 +76,7 @@ static void create_irqchip(struct vm *vm)
 		fail("KVM_CREATE_PIT2: %s", strerror(errno));
 }
 
-static void create_vm(struct vm *vm)
+static void open_kvm(struct vm *vm)
 {
 	struct message why;
 	int size;
@@ -85,6 +89,23 @@ static void create_vm(struct vm *vm)
 		fail("KVM_GET_VCPU_MMAP_SIZE: %s: /dev/kvm is not the KVM of Linux",
 		     strerror(errno));
 	vm->run_size = (size_t)size;
+}
+
+/*
+ * Where KVM can tell an exception that is pending from one whose delivery has begun, CR2 and DR6 change only when it is
+ * delivered; and a guest may ask for one with CR2 (VMRUN_INJECT_EXCEPTION).
+ */
+static void enable_exception_payload(const struct vm *vm)
+{
+	struct kvm_enable_cap enable = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
+
+	if (vm_capability(vm->kvm_fd, KVM_CAP_EXCEPTION_PAYLOAD) &&
+	    ioctl(vm->fd, KVM_ENABLE_CAP, &enable) < 0)
+		fail("KVM_ENABLE_CAP(KVM_CAP_EXCEPTION_PAYLOAD): %s", strerror(errno));
+}
+
+static void create_vm(struct vm *vm)
+{
 	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
 	if (vm->fd < 0)
 		fail("KVM_CREATE_VM: %s%s", strerror(errno),
@@ -117,21 +138,30 @@ static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
 		     CPUID_CAPACITY);
 }
 
-void vm_create(struct vm *vm, const struct options *options)
+void vm_configure(struct vm *vm)
 {
 	static struct cpuid cpuid;
+	const struct options *options = vm->options;
 
-	vm->options = options;
 	create_vm(vm);
+	enable_exception_payload(vm);
 	create_irqchip(vm);
 	if (options->hyperv)
 		hyperv_require(vm);
 	if (options->xen)
 		xen_enable(vm);
-	create_memory(vm);
+	map_memory(vm);
 	for (unsigned int id = 0; id < options->smp; id++)
 		vcpu_create(vm, id);
 	build_cpuid(vm, &cpuid);
 	for (unsigned int id = 0; id < options->smp; id++)
 		vcpu_set_cpuid(&vm->vcpus[id], &cpuid);
+}
+
+void vm_create(struct vm *vm, const struct options *options)
+{
+	vm->options = options;
+	open_kvm(vm);
+	create_memory(vm);
+	vm_configure(vm);
 }

@@ -29,7 +29,13 @@ int vm_open_kvm(struct message *why);
 /* KVM_CHECK_EXTENSION: 0 is no, anything above is yes and may mean more. */
 unsigned int vm_capability(int kvm_fd, unsigned int capability);
 
-/* Makes the VM that the options ask for, or fail()s. */
+/* Makes the VM that the options ask for, with its memory, or fail()s. */
 void vm_create(struct vm *vm, const struct options *options);
+
+/*
+ * The part of that which is the VM's configuration: its devices, its CPUs and what they show, on memory that is there.
+ * Needs options, kvm_fd, run_size and ram.
+ */
+void vm_configure(struct vm *vm);
 
 #endif

@@ -13,6 +13,10 @@
  *	0xec		text, 32 bits wide: reads VMRUN_TEXT_MAGIC. Writing the guest-physical
  *			address of a struct vmrun_text sends its bytes to stdout, by one exit. One
  *			that does not lie in RAM is an error that ends vmrun.
+ *	0xe4		request, 32 bits wide: reads VMRUN_REQUEST_MAGIC. Writing the guest-physical
+ *			address of a struct vmrun_request makes vmrun do what it asks for and fill in
+ *			its answer, before the next instruction. One that does not lie in RAM is an
+ *			error that ends vmrun. Guests use <vmrun/vmm.h>.
  *	0xf4		exit: the byte written is vmrun's exit status
  *
  * Xen hypercalls that KVM leaves to user space (vmrun --xen). vmrun keeps, for each vCPU, what the
@@ -38,15 +42,76 @@
 
 #include <stdint.h>
 
-#define VMRUN_PORT_CONSOLE 0xe9
-#define VMRUN_PORT_TEXT	   0xec
-#define VMRUN_PORT_EXIT	   0xf4
+#define VMRUN_PORT_REQUEST  0xe4
+#define VMRUN_PORT_CONSOLE  0xe9
+#define VMRUN_PORT_TEXT	    0xec
+#define VMRUN_PORT_EXIT	    0xf4
 
-#define VMRUN_TEXT_MAGIC   0x74786574 /* "text" */
+#define VMRUN_TEXT_MAGIC    0x74786574 /* "text" */
+#define VMRUN_REQUEST_MAGIC 0x6b736161 /* "aask" */
 
 struct vmrun_text {
 	uint32_t size; /* of the bytes that follow */
 	char bytes[];
+};
+
+/*
+ * What a request asks for, of the vCPU that makes it. In each the status is 0, or what KVM refused it
+ * with, as -errno; the numbers are Linux's. VMRUN_EINVAL stands for an MSR that KVM_GET_MSRS or KVM_SET_MSRS
+ * did not do, too. The fields that are not named are ignored.
+ */
+enum vmrun_service {
+	VMRUN_MSR_READ,	 /* value = MSR id, by KVM_GET_MSRS */
+	VMRUN_MSR_WRITE, /* MSR id = value, by KVM_SET_MSRS */
+	VMRUN_REG_READ,	 /* value = register id, by KVM_GET_ONE_REG */
+	VMRUN_REG_WRITE, /* register id = value, by KVM_SET_ONE_REG */
+
+	/*
+	 * Exception id becomes pending (KVM_SET_VCPU_EVENTS), and arrives behind the instruction that
+	 * wrote to the port. With VMRUN_EXCEPTION_ERROR_CODE in flags it has that error_code; with
+	 * VMRUN_EXCEPTION_PAYLOAD value is its payload: CR2 of #PF, the bits of DR6 of #DB.
+	 */
+	VMRUN_INJECT_EXCEPTION,
+	VMRUN_INJECT_NMI, /* KVM_NMI */
+
+	/*
+	 * The VM, with its one vCPU, is replaced by a new one on the same memory, which gets all that
+	 * KVM hands out of the old one's state: a live migration on one machine. If that fails the guest
+	 * goes on in the old VM, status says why, and name says which step it was. For a VM with more than
+	 * one vCPU the status is VMRUN_EOPNOTSUPP. With VMRUN_MOVE_SHADOW in flags the state that moves has
+	 * an interrupt shadow, as behind STI, over the instruction that comes next.
+	 */
+	VMRUN_MOVE,
+
+	/* value = the statistic called name of this vCPU, by KVM_GET_STATS_FD; VMRUN_ENOENT: no such */
+	VMRUN_STATISTIC,
+
+	/* value = KVM's module parameter force_emulation_prefix: 0 if it is off */
+	VMRUN_FORCE_EMULATION,
+	VMRUN_SERVICES
+};
+
+#define VMRUN_EXCEPTION_ERROR_CODE (1u << 0)
+#define VMRUN_EXCEPTION_PAYLOAD	   (1u << 1)
+
+#define VMRUN_MOVE_SHADOW	   (1u << 0)
+
+#define VMRUN_ENOENT		   (-2)
+#define VMRUN_EINVAL		   (-22)
+#define VMRUN_ENOSYS		   (-38) /* no such service */
+#define VMRUN_EOPNOTSUPP	   (-95)
+
+#define VMRUN_NAME_SIZE		   48
+
+/* The same for 64- and 32-bit code. */
+struct vmrun_request {
+	uint32_t service;
+	int32_t status; /* out */
+	uint64_t id;
+	uint64_t value; /* in or out */
+	uint32_t flags;
+	uint32_t error_code;
+	char name[VMRUN_NAME_SIZE]; /* with a final 0 */
 };
 
 #define XEN_VMRUN_VERSION 0x00040011

@@ -16,8 +16,12 @@
 #define XSTATE_AVX  (1ull << 2)
 
 #define FXSAVE_SIZE 512
-/* What FXSAVE stores of x87 and SSE: behind that it leaves memory as it is. */
+/* What FXSAVE stores of x87 and SSE: the 16 or 8 registers XMM lie at its end. */
+#ifdef __x86_64__
 #define FXSAVE_WRITTEN 416
+#else
+#define FXSAVE_WRITTEN 288
+#endif
 /* Offset of XSTATE_BV in an area of XSAVE. */
 #define XSAVE_HEADER 512
 

@@ -11,6 +11,7 @@
 # shellcheck disable=SC2154,SC2034 # what is not set here is run.sh's, which reads $detail
 
 room=300 # MB: the tree, of which most is shared, a kernel's modules, a snapshot
+mutable=(kvm kvm-amd kvm-intel)
 
 # Sets $base and $base_tree; removes what one that was killed has left, and what nobody used for two weeks.
 begin_kernels() {
@@ -102,9 +103,9 @@ mutate() { # NAME
 collect() { # NAME
 	new=$(mktemp -d "$store/.new.XXXXXX") || die "$1: $(no_space "$store" "$room")"
 	step "cannot write to $store" collect_files
-	if cmp -s "$new/kernel/kvm.ko" "$base/kvm.ko" && cmp -s "$new/kernel/kvm-amd.ko" "$base/kvm-amd.ko"; then
+	if are_unchanged; then
 		rm -rf "$new"
-		detail="changes neither kvm.ko nor kvm-amd.ko; is what it changes compiled?"
+		detail="changes none of ${mutable[*]/%/.ko}; is what it changes compiled?"
 		return 1
 	fi
 	echo "$(cat "$base/version"), mutant $1" >"$new/kernel/version"
@@ -114,12 +115,20 @@ collect() { # NAME
 	rm -rf "$new"
 }
 
+are_unchanged() {
+	local module
+	for module in "${mutable[@]}"; do
+		cmp -s "$new/kernel/$module.ko" "$base/$module.ko" || return
+	done
+}
+
 # What is written anew must not be a link.
 collect_files() {
 	local module
 	cp -al "$base" "$new/kernel" &&
-		rm "$new/kernel"/{manifest,version,kvm.ko,kvm-amd.ko} &&
-		for module in kvm kvm-amd; do
+		rm "$new/kernel"/{manifest,version} &&
+		(cd "$new/kernel" && rm "${mutable[@]/%/.ko}") &&
+		for module in "${mutable[@]}"; do
 			strip --strip-debug -o "$new/kernel/$module.ko" "$tree/arch/x86/kvm/$module.ko" || return
 		done
 }

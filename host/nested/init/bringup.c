@@ -23,19 +23,25 @@ static void mount_all(void)
 			fail("cannot mount %s: %s", mounts[i][0], strerror(errno));
 }
 
-/* The folder's file "order" names the modules, one a line, each after those it depends on. */
+/*
+ * The folder's file "order" names the modules, one a line, each after those it depends on. What else is
+ * in a line are the module's parameters.
+ */
 static void load_modules(void)
 {
-	char name[64], path[128];
+	char line[256], path[300];
 	FILE *order = fopen("/modules/order", "re");
 
 	if (!order)
 		fail("cannot read /modules/order: %s", strerror(errno));
-	while (fscanf(order, "%63s", name) == 1) {
+	while (fgets(line, sizeof(line), order)) {
+		char *parameters = line;
+		const char *name = strsep(&parameters, " \n");
+
 		snprintf(path, sizeof(path), "/modules/%s", name);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-		if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
+		if (fd < 0 || syscall(SYS_finit_module, fd, parameters, 0))
 			fail("cannot load %s: %s", name, strerror(errno));
 		close(fd);
 		unlink(path);

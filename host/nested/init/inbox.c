@@ -9,17 +9,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-/* The device's place is fixed by the machine's command line (host/nested/machine.sh). */
+/* QEMU's device; its place is fixed by the machine's command line (host/nested/machine.sh). */
 #define DEVICE "/sys/bus/pci/devices/0000:00:04.0/"
 
-static char *box;
+static char *box; /* NULL: it is still in the ports */
+static uint64_t box_size = MAILBOX_SIZE;
+
+static const struct timespec interval = { .tv_nsec = 500000 };
 
 void inbox_open(void)
 {
+	if (access(DEVICE, F_OK)) {
+		if (inl(L1_PORT_LEFT) == UINT32_MAX)
+			fail("this machine has no mailbox");
+		return;
+	}
 	int enable = open(DEVICE "enable", O_WRONLY | O_CLOEXEC);
 
 	if (enable < 0 || write(enable, "1", 1) != 1)
@@ -32,17 +41,31 @@ void inbox_open(void)
 	close(memory);
 }
 
+/* The machine may be saved at any of these writes, and restored right behind it. */
+static void wait_for_ports(void)
+{
+	while (!(box_size = inl(L1_PORT_LEFT))) {
+		nanosleep(&interval, NULL);
+		outl(0, L1_PORT_IDLE);
+	}
+	box = mmap(NULL, box_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (box == MAP_FAILED)
+		fail("the mailbox (%llu bytes) does not fit: %s", (unsigned long long)box_size,
+		     strerror(errno));
+	insl(L1_PORT_INPUT, box, box_size / 4);
+}
+
 void inbox_wait(void)
 {
-	const struct timespec interval = { .tv_nsec = 500000 };
-
+	if (!box)
+		wait_for_ports();
 	while (!*(volatile uint64_t *)box)
 		nanosleep(&interval, NULL);
 }
 
 static bool inside(uint64_t offset, uint64_t size)
 {
-	return offset <= MAILBOX_SIZE && size <= MAILBOX_SIZE - offset;
+	return offset <= box_size && size <= box_size - offset;
 }
 
 static void create_file(const struct mailbox_file *file)
@@ -87,7 +110,8 @@ void inbox_unpack(char *argv[])
 {
 	const struct mailbox *mailbox = (const struct mailbox *)box;
 
-	if (mailbox->magic != MAILBOX_MAGIC || mailbox->file_count > MAILBOX_FILES)
+	if (box_size < sizeof(*mailbox) || mailbox->magic != MAILBOX_MAGIC ||
+	    mailbox->file_count > MAILBOX_FILES)
 		fail("the mailbox is not of this version of vmabi");
 	for (unsigned int i = 0; i < mailbox->file_count; i++)
 		create_file(&mailbox->files[i]);

@@ -5,7 +5,7 @@
 #ifndef NESTED_INBOX_H
 #define NESTED_INBOX_H
 
-/* Maps the mailbox. Ends L1 if there is none. */
+/* Looks for the mailbox, in memory or at ports (iopl). Ends L1 if there is none. */
 void inbox_open(void);
 
 /* Returns when there is something in it: at once in a restored machine, never before. */

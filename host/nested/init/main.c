@@ -68,6 +68,7 @@ __attribute__((noreturn)) static void command(int output)
 	lseek(kernel_log, 0, SEEK_END);
 	dprintf(STDOUT_FILENO, L1_READY "\n");
 	inbox_wait();
+	iopl(0);
 	inbox_unpack(argv);
 	execv(argv[0], argv);
 	fail("cannot run %s in L1: %s", argv[0], strerror(errno));
@@ -116,10 +117,8 @@ int main(void)
 	pid = fork();
 	if (pid < 0)
 		return 1;
-	if (!pid) {
-		iopl(0);
+	if (!pid)
 		command(output[1]);
-	}
 	close(output[1]);
 	unsigned int status = relay(pid, output[0]);
 	let_kernel_log_drain();

@@ -16,8 +16,13 @@ static void start(void)
 	static const struct kvm_cpuid_entry2 supported[] = {
 		{ .function = 0, .eax = 0x10, .ebx = 0x68747541 },
 		{ .function = 1, .ebx = 0x07100800, .ecx = 1, .edx = 1u << 28 },
+		{ .function = 7, .index = 0, .flags = 1, .ecx = 1u << 7, .edx = 1u << 20 },
 		{ .function = 0xb, .index = 0, .flags = 1, .eax = 1, .ebx = 2, .ecx = 0x100 },
 		{ .function = 0xb, .index = 1, .flags = 1, .eax = 5, .ebx = 32, .ecx = 0x201 },
+		{ .function = 0xd, .index = 0, .flags = 1, .eax = 7, .ebx = 576, .ecx = 832 },
+		{ .function = 0xd, .index = 1, .flags = 1, .eax = 0xf, .ebx = 616, .ecx = 0x1800 },
+		{ .function = 0xd, .index = 11, .flags = 1, .eax = 16, .ecx = 1 },
+		{ .function = 0xd, .index = 12, .flags = 1, .eax = 24, .ecx = 1 },
 		{ .function = 0x40000000, .eax = 0x40000001, .ebx = 0x4b4d564b },
 		{ .function = 0x40000001, .eax = 0x1234, .edx = 1 },
 		{ .function = 0x80000008, .eax = 0x3028, .ecx = 0x501f },
@@ -54,6 +59,20 @@ static void expect_signature(uint32_t base, const char *name)
 	memcpy(text + 4, &entry.ecx, 4);
 	memcpy(text + 8, &entry.edx, 4);
 	EXPECT_STR_EQ(text, name, "at %#x", base);
+}
+
+TEST("shadow stacks, branch tracking and their XSAVE state are shown as KVM has them")
+{
+	struct cpuid_wish wish = { .cpus = 2 };
+
+	start();
+	ASSERT_TRUE(cpuid_build(&cpuid, &wish));
+	cpuid_set_cpu(&cpuid, 1);
+	EXPECT_EQ(leaf(7, 0).ecx, 1u << 7);
+	EXPECT_EQ(leaf(7, 0).edx, 1u << 20);
+	EXPECT_EQ(leaf(0xd, 1).ecx, 0x1800);
+	EXPECT_EQ(leaf(0xd, 11).eax, 16);
+	EXPECT_EQ(leaf(0xd, 12).eax, 24);
 }
 
 TEST("KVM's leaves are alone at 0x40000000, and tell the TSC's frequency")

@@ -7,7 +7,7 @@
 
 #include "../options.h"
 
-#define MAX_WORDS 10
+#define MAX_WORDS 12
 
 struct outcome {
 	bool good;
@@ -46,13 +46,15 @@ TEST("a guest alone gets the documented defaults")
 	EXPECT_FALSE(outcome.options.xen);
 	EXPECT_FALSE(outcome.options.hyperv);
 	EXPECT_FALSE(outcome.options.enforce_cpuid);
+	EXPECT_FALSE(outcome.options.force_emulation);
 	EXPECT_FALSE(outcome.options.stats);
 }
 
 TEST("options are taken with = or as the next word, before and after the guest")
 {
-	struct outcome outcome = PARSE("--smp=4", "--mem", "128", "g", "--append", "a=b c",
-				       "--timeout=1.5", "--hyperv", "--enforce-cpuid", "--stats");
+	struct outcome outcome =
+		PARSE("--smp=4", "--mem", "128", "g", "--append", "a=b c", "--timeout=1.5",
+		      "--hyperv", "--enforce-cpuid", "--stats", "--force-emulation");
 
 	ASSERT_TRUE(outcome.good, "%s", outcome.why.text);
 	EXPECT_STR_EQ(outcome.options.guest, "g");
@@ -62,6 +64,7 @@ TEST("options are taken with = or as the next word, before and after the guest")
 	EXPECT_EQ(outcome.options.timeout_ns, 1500000000);
 	EXPECT_TRUE(outcome.options.hyperv);
 	EXPECT_TRUE(outcome.options.enforce_cpuid);
+	EXPECT_TRUE(outcome.options.force_emulation);
 	EXPECT_TRUE(outcome.options.stats);
 }
 
