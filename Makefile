@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 # What is asked of a script, which itself looks after tools and configuration, needs neither here.
-ifneq ($(filter-out help clean check mutants crosscheck bench lint,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 include build/tests.mk
 endif
@@ -112,7 +112,7 @@ build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
-.PHONY: FORCE all check-programs standalone check mutants crosscheck bench lint clean help
+.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)
@@ -128,6 +128,9 @@ check:
 # Names or globs of mutants; without, all.
 mutants:
 	@set -f; host/kernel/mutants/run.sh $(M)
+
+guest-mutants:
+	@set -f; x86/cet/mutants/run.sh $(M)
 
 crosscheck:
 	@host/kernel/crosscheck/run.sh
@@ -145,6 +148,7 @@ help:
 	@echo 'make              build the guests, the host programs and build/tests/NAME'
 	@echo 'make check        the project'"'"'s own tests, and the suite on every host there is'
 	@echo 'make mutants      breaks KVM on purpose and sees the tests fail; M=GLOB: only these mutants'
+	@echo 'make guest-mutants  breaks the CET guests on purpose, likewise'
 	@echo 'make crosscheck   the kernel'"'"'s own KVM selftests in the nested host, beside ours'
 	@echo 'make standalone   each test as one file, build/standalone/NAME, that runs anywhere'
 	@echo 'make bench        print how long things take'

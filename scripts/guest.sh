@@ -111,8 +111,8 @@ bochs-kvm)
 bochs)
 	known_bugs "bochs/${VMABI_CPU:-$default_cpu}" bochs_version
 	watch=()
-	command=("$top/host/bochs/run.sh" "${VMABI_CPU:-$default_cpu}" "$readiness" "$guest" --smp "$smp" --mem "$mem"
-		--append "$append")
+	command=("$top/host/bochs/run.sh" "${VMABI_CPU:-$default_cpu}" "$readiness" "$guest" "$smp" "$mem" "$timeout"
+		"$append")
 	;;
 local)
 	known_bugs "local/$(uname -r)" no_emulator

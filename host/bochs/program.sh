@@ -86,6 +86,6 @@ if [[ $fault ]]; then
 	folder=$("$here/fetch.sh")
 	mapfile -t command < <(fetched_command "$folder")
 fi
-version=$(ask "${command[@]}" | head -n 1)
-echo "bochs-$version"
+version=$(ask "${command[@]}")
+echo "bochs-${version%%$'\n'*}"
 print_words "${command[@]}"

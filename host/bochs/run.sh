@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# run.sh MODEL START GUEST [--smp N] [--mem MIB] [--append STRING]: runs a guest on a CPU of Bochs
+# run.sh MODEL START GUEST SMP MEM TIMEOUT APPEND: runs a guest on a CPU of Bochs
 #
 # START is what program.sh prints for MODEL, with \037 in place of each newline. The guest is booted by a ROM (rom/) and speaks at port 0xe9, which goes
-# to stdout as it comes. The status is the guest's own (lib/x86/platform.h); 125 if Bochs cannot do what it
-# was asked, 126 if the guest died by a triple fault. Bochs's log stays in $VMABI_SCRATCH, if that is set, as
-# long as that folder.
+# to stdout as it comes. The status is the guest's own (lib/x86/platform.h); as of vmrun 124 if it does not end
+# within TIMEOUT seconds, 125 if Bochs cannot do what it was asked, 126 if the guest died by a triple fault.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 rom=$here/../../build/host/bochs/rom/rom
@@ -40,7 +39,7 @@ configuration() { # MODEL SMP MEM
 		log: /dev/fd/3
 		panic: action=fatal$cpus
 		error: action=report
-		info: action=ignore
+		info: action=ignore$cpus
 		debug: action=ignore
 	END
 }
@@ -50,25 +49,37 @@ debugger_commands() {
 	echo continue
 }
 
-# Its banner, and what the debugger of 2.7 says before the guest starts.
-without_banner() {
-	sed -u -e '/^([0-9]*)[. ]*\[/d' -e '/^TAP version/,$b' -e '/^=\|^  *\|^Next at/d'
+# Less what Bochs says at its start, and what the debugger of 2.7 does besides.
+guest_output() {
+	# shellcheck disable=SC2016 # $ is sed's
+	sed -u -e '/^([0-9]*)[. ]*\[\|^Next at t=\|^<bochs:\|^fgets() returned\|^debugger interrupt/d' \
+		-e '/^TAP version/,$b' -e '/^=\|^  */d'
 }
 
-# Bochs keeps running where it says that the guest cannot.
-watch_log() { # LOG PID
-	local line
+# Bochs keeps running where it says that the guest cannot. Sets $status and $said.
+watch_log() { # LOG TIMEOUT
+	local line end=$((SECONDS + $2)) halted= read_status
 	status=125 said=
-	while read -r line <&"$1"; do
+	while :; do
+		read_status=0
+		read -r -t "$((end > SECONDS ? end - SECONDS : 1))" line <&"$1" || read_status=$?
+		if ((read_status > 128 || SECONDS > end)); then
+			status=124
+			said="the guest did not end within $2 s${halted:+: it is halted with interrupts off}"
+			return
+		fi
+		((!read_status)) || return 0
+		halted=
 		case $line in
+		*'HLT instruction with IF=0'*) halted=yes ;;
 		*'vmabi: status '*)
 			status=${line##*status }
 			return
 			;;
 		*'exception with no resolution'*)
 			status=126
-			said="the guest died by a triple fault: ${line#*]}"
-			break
+			said="the guest died by a triple fault (${line#*'): '})"
+			return
 			;;
 		*'>>PANIC<<'*) said=${line#*>>PANIC<<} ;;
 		esac
@@ -89,20 +100,12 @@ clear_up() {
 	[[ -z $own_scratch ]] || rm -rf "$own_scratch"
 }
 
-(($# >= 3)) || {
-	echo "usage: run.sh MODEL START GUEST [--smp N] [--mem MIB] [--append STRING]" >&2
+(($# == 7)) || {
+	echo "usage: run.sh MODEL START GUEST SMP MEM TIMEOUT APPEND" >&2
 	exit 2
 }
-model=$1 guest=$(realpath -- "$3")
+model=$1 guest=$(realpath -- "$3") smp=$4 mem=$5 timeout=$6 append=$7
 IFS=$'\037' read -ra words <<<"$2"
-shift 3
-smp=1 mem=64
-for ((i = 1; i < $#; i++)); do
-	case ${!i} in
-	--smp) ((++i)) && smp=${!i} ;;
-	--mem) ((++i)) && mem=${!i} ;;
-	esac
-done
 
 pid='' own_scratch=''
 trap clear_up EXIT
@@ -113,19 +116,19 @@ scratch=${VMABI_SCRATCH-}
 [[ $scratch ]] || scratch=$(mktemp -d) || die "there is no room for temporary files in ${TMPDIR:-/tmp}"
 [[ ${VMABI_SCRATCH-} ]] || own_scratch=$scratch
 cd "$scratch"
-"$rom" "$@" "$guest" 2>errors >rom || die "$(tail -n 1 errors)"
+"$rom" --smp "$smp" --mem "$mem" --append "$append" "$guest" 2>errors >rom || die "$(tail -n 1 errors)"
 configuration "$model" "$smp" "$mem" >bochsrc
 debugger_commands >commands
 mkfifo log output
-without_banner <output &
+guest_output <output &
 filter=$!
 "${words[@]:1}" </dev/null >output 2>errors 3>log &
 pid=$!
 exec 4<log
-watch_log 4
+watch_log 4 "$timeout"
 kill -KILL "$pid" 2>/dev/null || true
 { wait "$pid" || true; } 2>/dev/null
 pid=
 wait "$filter"
-((status >= 125)) || exit "$status"
+((status >= 124)) || exit "$status"
 die "${said:-$(last_words)}"

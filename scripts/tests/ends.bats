@@ -27,7 +27,7 @@ teardown() {
 run_guest() { # HOST ELF APPEND [TIMEOUT]
 	# shellcheck disable=SC2034,SC2016
 	VMABI_ON=$1 run bash -c '
-		name=broken arch=x86_64 smp=1 mem=64 requires= known=() hosts="nested tcg" kernels="stock-7.2 patched"
+		name=broken arch=x86_64 smp=1 mem=64 requires= known=() hosts="nested tcg bochs" kernels="stock-7.2 patched"
 		elf=$1 append=$2 timeout=$3 top=$4
 		source "$top/scripts/guest.sh"' guest "$2" "$3" "${4:-5}" "$top"
 }
@@ -47,7 +47,7 @@ says() { # TEXT...
 }
 
 @test "a guest that passes all its points passes" {
-	for host in nested tcg; do
+	for host in nested tcg bochs; do
 		broken $host well
 		[[ $status -eq 0 ]]
 		says $'1..' 'ok 3 - a point after it'
@@ -55,7 +55,7 @@ says() { # TEXT...
 }
 
 @test "a failed point is told with file, line, expected and actual; the next one runs" {
-	for host in nested tcg; do
+	for host in nested tcg bochs; do
 		broken $host fail
 		[[ $status -eq 1 ]]
 		says 'not ok 2 - the point that goes wrong' 'file: host/tests/guests/broken.c' 'line: ' \
@@ -76,7 +76,7 @@ says() { # TEXT...
 }
 
 @test "an unexpected exception fails its point with registers and backtrace; the next one runs" {
-	for host in nested tcg; do
+	for host in nested tcg bochs; do
 		broken $host exception
 		[[ $status -eq 1 ]]
 		says 'not ok 2 - ' '#UD' 'rip' 'cr3' 'backtrace' 'ok 3 - '
@@ -84,7 +84,7 @@ says() { # TEXT...
 }
 
 @test "a guest that ends early does not look complete" {
-	for host in nested tcg; do
+	for host in nested tcg bochs; do
 		broken $host exit-early
 		[[ $status -eq 1 ]]
 		says 'not ok 2 - the guest runs to its end' 'planned 3 points and ended after 1'
@@ -113,6 +113,19 @@ says() { # TEXT...
 	run_guest tcg host/tests/guests/broken.elf spin 1
 	[[ $status -eq 1 ]]
 	says 'not ok 2 - the guest runs to its end' 'nothing ended the run within'
+}
+
+@test "on a CPU of Bochs a hang and a triple fault are told apart" {
+	run_guest bochs host/tests/guests/broken.elf halt 1
+	[[ $status -eq 1 ]]
+	says 'not ok 2 - the guest runs to its end' 'did not end within 1 s: it is halted with interrupts off'
+	run_guest bochs host/tests/guests/broken.elf spin 1
+	[[ $status -eq 1 ]]
+	says 'not ok 2 - the guest runs to its end' 'did not end within 1 s'
+	[[ $output != *halted* ]]
+	broken bochs triple-fault
+	[[ $status -eq 1 ]]
+	says 'not ok 2 - the guest runs to its end' 'died by a triple fault' 'exception with no resolution'
 }
 
 @test "a triple fault is told as one" {
