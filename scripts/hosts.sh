@@ -63,7 +63,8 @@ local_module() {
 	echo "${name:-an unknown module}"
 }
 
-# The words that a host offers, from a vmrun --probe; before there is one, all of them.
+# The words that a host offers, from a vmrun --probe; before there is one, all that it may come to. QEMU's TCG
+# has no CET.
 offers_of() { # HOST KERNEL VMM
 	case $1 in
 	tcg) ;;
@@ -73,6 +74,8 @@ offers_of() { # HOST KERNEL VMM
 		probe=$(probe_of "$1" "$2")
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
+		elif [[ $1 == nested ]]; then
+			echo "${all_needs/ cet/}"
 		else
 			echo "$all_needs"
 		fi
@@ -196,7 +199,9 @@ choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
 		fi
 		[[ -z $host ]] || return 0
 	done
-	[[ $why ]] || why="it runs by --on only, on: $2"
+	[[ $4 ]] || for candidate in $2; do
+		[[ " $default_hosts " == *" $candidate "* ]] || why+="${why:+; }not tried: --on $candidate"
+	done
 }
 
 # What makes a host ready is done once for many tests, and handed on to them: VMABI_READY has a line HOST,

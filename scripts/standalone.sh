@@ -6,7 +6,8 @@
 # Such a file is a shell script with an archive behind it: the part of this tree that the test needs to
 # run, in its place, and the kernel of the nested host, of those that the test may run on the first or
 # the one that VMABI_KERNEL names. The machine it is carried to needs QEMU (the file says how to get it),
-# and makes its own snapshot in its own cache.
+# and makes its own snapshot in its own cache. A test for which the nested host lacks something, and a CPU of
+# Bochs does not, needs Bochs in place of QEMU, which it fetches where the machine has none that serves.
 set -euo pipefail
 top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..")
 # shellcheck source=scripts/hosts.sh
@@ -17,18 +18,22 @@ asked_kernel=${VMABI_KERNEL-}
 	exit 2
 }
 common=(scripts/guest.sh scripts/hosts.sh scripts/cache.sh scripts/tools.sh
-	build/host/supervise/supervise build/host/vmrun/vmrun)
+	build/host/supervise/supervise build/host/vmrun/vmrun host/kernel/folder.sh)
+bochs=(host/bochs/program.sh host/bochs/fetch.sh host/bochs/run.sh scripts/apt.sh build/host/bochs/rom/rom)
 nested=(host/nested/machine.sh host/nested/prepare.sh host/nested/run.sh host/nested/snapshot.sh
-	host/kernel/kernel.sh host/kernel/bring.sh host/kernel/folder.sh host/kernel/vmlinux.sh
+	host/kernel/kernel.sh host/kernel/bring.sh host/kernel/vmlinux.sh
 	build/host/nested/init/init build/host/nested/restore/restore)
 
-write_header() { # NAME KERNEL
+write_header() { # NAME HOST KERNEL
 	cat <<-END
 		#!/usr/bin/env bash
 		# The vmabi test $1, by itself: run it. What follows the script is an archive.
 		name=$1
-		export VMABI_KERNEL=$2
 	END
+	case $2 in
+	bochs) echo "tools=bochs; export VMABI_ON=bochs" ;;
+	nested) echo "tools=host; export VMABI_KERNEL=$3" ;;
+	esac
 	cat <<-'END'
 		set -euo pipefail
 		work=$(mktemp -d) || exit 2
@@ -44,7 +49,7 @@ write_header() { # NAME KERNEL
 			echo "$name: the archive in this file is damaged, or there is no space in $work" >&2
 			exit 2
 		}
-		"$work/scripts/tools.sh" install host || exit 2
+		"$work/scripts/tools.sh" install "$tools" || exit 2
 		set -m
 		"$work/build/tests/$name" &
 		child=$!
@@ -73,18 +78,23 @@ bundle_kernel() { # KERNEL
 }
 
 write_test() { # NAME
-	local elf arch words bundle
-	elf=$(setting "$1" elf) arch=$(setting "$1" arch)
-	choose_kernel "$(setting "$1" requires)" "$(setting "$1" kernels)" "$asked_kernel"
-	[[ $kernel ]] || {
+	local elf arch words bundle requires
+	elf=$(setting "$1" elf) arch=$(setting "$1" arch) requires=$(setting "$1" requires)
+	choose_kernel nested "$requires" "$(setting "$1" kernels)" "$asked_kernel"
+	if [[ $kernel ]]; then
+		words=$(bundle_kernel "$kernel")
+		mapfile -t bundle < <(printf '%s\n' "${nested[@]}" && echo "$words")
+		host=nested
+	elif [[ -z $(lacking "$requires" "$(offers_of bochs)") ]]; then
+		bundle=("${bochs[@]}")
+		host=bochs
+	else
 		echo "standalone.sh: $1: $why" >&2
 		return 1
-	}
-	words=$(bundle_kernel "$kernel")
-	mapfile -t bundle <<<"$words"
-	write_header "$1" "$kernel"
-	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "${nested[@]}" "build/tests/$1" \
-		"build/guests/$arch/$elf" "${bundle[@]}"
+	fi
+	write_header "$1" "$host" "$kernel"
+	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "build/tests/$1" "build/guests/$arch/$elf" \
+		"${bundle[@]}"
 }
 
 ((!$#)) || rm -rf "$top/build/standalone"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Reads mutants (README.md), named NAME.patch, and prints one record a line, its fields separated by
-# the unit separator \037: the name, the words of its Caught-by lines, the files that it changes.
+# the unit separator \037: the name, the words of its Caught-by lines, the files that it changes, the host
+# that its tests run on (nested, unless it has a line On:).
 #
 # Everything that is wrong is said, one line each, and the status is 1.
 
@@ -32,12 +33,14 @@ function end_mutant(   name, n, part) {
 		complain("it has no subject; add a line 'Subject: [PATCH] mutant: WHAT KVM DOES WRONG'")
 	if (words == "")
 		complain("it names no test; add a line 'Caught-by: TEST...' before its ---")
+	if (host != "nested" && host != "bochs-kvm")
+		complain("its tests run on nested or bochs-kvm, not on '" host "'")
 	if (header || (files == "" && !errors))
 		complain("it changes nothing; add the patch after its header")
 	name = current
 	sub(/\.patch$/, "", name)
 	if (!errors)
-		print name sep words sep files
+		print name sep words sep files sep host
 	all_errors += errors
 }
 
@@ -47,6 +50,7 @@ FNR == 1 {
 	visited[FILENAME] = header = 1
 	has_subject = errors = old = new = 0
 	words = files = ""
+	host = "nested"
 }
 
 header && /^Subject: *(\[[^]]*\])? *[^ \[]/ { has_subject = 1 }
@@ -56,6 +60,11 @@ header && /^Caught-by:/ {
 	gsub(/[ \t,]+/, " ")
 	sub(/ $/, "")
 	words = words (words == "" ? "" : " ") $0
+	next
+}
+
+header && /^On:/ {
+	host = $2
 	next
 }
 

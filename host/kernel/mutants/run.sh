@@ -129,14 +129,14 @@ tests_meant() { # NAME WORDS
 	done
 }
 
-# Sets, for each of the names, tests_of[] and files_of[] (what it changes); drops those whose tests are all
+# Sets, for each of the names, tests_of[], files_of[] (what it changes) and host_of[]; drops those whose tests are all
 # for what ./configure left out.
 read_headers() {
-	local headers name words files tests wrong=
+	local headers name words files host tests wrong=
 	records=$(read_config tests unittests.cfg) || exit 2
 	headers=$(cd "$mutants" && awk -f "$here/headers.awk" "${names[@]/%/.patch}") || wrong=yes
 	names=()
-	while IFS=$'\037' read -r name words files; do
+	while IFS=$'\037' read -r name words files host; do
 		[[ $name ]] || continue
 		tests=$(tests_meant "$name" "$words") || {
 			wrong=yes
@@ -146,6 +146,7 @@ read_headers() {
 			names+=("$name")
 			tests_of[$name]=$(sort -u <<<"$tests" | xargs)
 			files_of[$name]=$files
+			host_of[$name]=$host
 		else
 			say "$name is left out: ./configure left out what its tests are for"
 		fi
@@ -157,15 +158,14 @@ read_headers() {
 # --- one mutant ---------------------------------------------------------------------------------
 
 # Leaves TEST.tap of each test in a folder; the log says why if it does not.
-run_tests() { # KERNEL TAP-FOLDER TESTS
+run_tests() { # HOST KERNEL TAP-FOLDER TESTS
 	local tests test
-	read -ra tests <<<"$3"
-	rm -rf "$2"
-	mkdir -p "$2"
+	read -ra tests <<<"$4"
+	mkdir -p "$3"
 	# It fails if a test does, which the TAP shows.
-	run_group "$top/run_tests.sh" --kernel "$1" --tap-dir "$2" "${tests[@]}" >/dev/null 2>"$log" || true
+	run_group "$top/run_tests.sh" --on "$1" --kernel "$2" --tap-dir "$3" "${tests[@]}" >/dev/null 2>"$log" || true
 	for test in "${tests[@]}"; do
-		[[ -e $2/$test.tap ]] || return 1
+		[[ -e $3/$test.tap ]] || return 1
 	done
 }
 
@@ -173,7 +173,7 @@ run_tests() { # KERNEL TAP-FOLDER TESTS
 forget_snapshot() {
 	local snapshot offers
 	snapshot=$(cat "$work/snapshot" 2>/dev/null) || return 0
-	offers=$(offers_file nested "$folder")
+	offers=$(offers_file "$on" "$folder")
 	[[ $snapshot && $snapshot/manifest -nt $work/begun ]] || return 0
 	rm -rf "$snapshot" "$offers" "$offers".*
 }
@@ -186,13 +186,14 @@ run_mutant() { # NAME
 	make_kernel "$1" || return 0
 	progress "$1: booting"
 	touch "$work/begun"
-	if ! run_group "$top/host/nested/snapshot.sh" "$(qemu_program)" "$top/build/host/nested/init/init" \
-		"$folder" >"$work/snapshot" 2>"$log"; then
+	on=${host_of[$1]}
+	if ! run_group "$top/host/$on/prepare.sh" "$folder" >"$work/snapshot" 2>"$log"; then
 		detail=$(last_line "$log")
 		return
 	fi
 	progress "$1: running ${#tests[@]} test(s)"
-	if run_tests "$folder" "$results/tap/$1" "${tests_of[$1]}"; then
+	rm -rf "$results/tap/$1"
+	if run_tests "$on" "$folder" "$results/tap/$1" "${tests_of[$1]}"; then
 		said=$("$here/verdicts.pl" judge "$results/tap/$1" "${tests[@]}")
 		IFS=$'\t' read -r result detail blind <<<"$said"
 	else
@@ -201,13 +202,26 @@ run_mutant() { # NAME
 	forget_snapshot
 }
 
+# The tests of all mutants of a host.
+tests_on() { # HOST
+	local name
+	for name in "${names[@]}"; do
+		[[ ${host_of[$name]} != "$1" ]] || echo "${tests_of[$name]}"
+	done | tr ' ' '\n' | sort -u
+}
+
 # A test that fails on the unmutated kernel would catch each mutant.
 run_unmutated() {
-	local tests said
+	local host tests said
+	rm -rf "$results/unmutated"
+	for host in nested bochs-kvm; do
+		mapfile -t tests < <(tests_on "$host")
+		((${#tests[@]})) || continue
+		progress "the unmutated kernel: running ${#tests[@]} test(s) on $host"
+		run_tests "$host" patched "$results/unmutated" "${tests[*]}" ||
+			die "the tests did not run on the unmutated kernel: $(last_line "$log")"
+	done
 	mapfile -t tests < <(printf '%s\n' "${tests_of[@]}" | tr ' ' '\n' | sort -u)
-	progress "the unmutated kernel: running ${#tests[@]} test(s)"
-	run_tests patched "$results/unmutated" "${tests[*]}" ||
-		die "the tests did not run on the unmutated kernel: $(last_line "$log")"
 	said=$("$here/verdicts.pl" unfit "$results/unmutated" "${tests[@]}")
 	[[ -z $said ]] ||
 		die "does not pass on the unmutated kernel, and so catches no mutant: ${said//$'\n'/; }"
@@ -219,7 +233,7 @@ show_row() { # NAME SECONDS
 	end_progress
 	printf "%-${width}s %-9s %4d s  %s\n" "$1" "$result" "$2" "$detail"
 	[[ $result != SURVIVED ]] ||
-		echo "    to look into it: ./run_tests.sh -v --kernel $folder $blind"
+		echo "    to look into it: ./run_tests.sh -v --on $on --kernel $folder $blind"
 }
 
 # A point of the TAP file; numbers are counted by it.
@@ -297,13 +311,13 @@ while [[ ${1-} == -* ]]; do
 done
 selective=$#
 # shellcheck disable=SC2034 # kernel.sh reads files_of
-declare -A tests_of=() files_of=() count=([caught]=0 [SURVIVED]=0 ["no result"]=0)
+declare -A tests_of=() files_of=() host_of=() count=([caught]=0 [SURVIVED]=0 ["no result"]=0)
 started=$SECONDS
 select_mutants "$@"
 read_headers
 width=$(printf '%s\n' "${names[@]}" | wc -L)
 "$top/scripts/tools.sh" install build run kernel || exit 2
-folder='' work='' new=''
+folder='' work='' new='' on=nested
 lock_cache "$cache/mutants"
 work=$(mktemp -d) || die "there is no room for a temporary folder; point TMPDIR at a place that has it"
 log=$work/log
