@@ -11,6 +11,8 @@
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
 #	cet		the CPU has shadow stacks, and may have indirect branch tracking
+#	requests	vmrun is the VMM, and does what the guest asks it for (lib/vmrun/vmm.h)
+#	force-emulation	KVM executes an instruction in its emulator where the guest says so
 
 # The hosts with a kernel (nested, bochs-kvm) run on one of several (host/kernel/kernel.sh), of which a test may
 # admit only some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all
@@ -28,7 +30,7 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
 # shellcheck disable=SC2034
-all_needs="kvm xen-hcall hyperv hyperv-enforce cet"
+all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests force-emulation"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -75,7 +77,7 @@ offers_of() { # HOST KERNEL VMM
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
 		elif [[ $1 == nested ]]; then
-			echo "${all_needs/ cet/}"
+			lacking "$all_needs" cet
 		else
 			echo "$all_needs"
 		fi
@@ -83,9 +85,12 @@ offers_of() { # HOST KERNEL VMM
 	local)
 		local offers=$all_needs vmrun=$top/build/host/vmrun/vmrun
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
-		# QEMU answers Xen hypercalls itself, in place of vmrun's table.
-		[[ $3 == qemu ]] && offers=" $offers " && offers=${offers/ xen-hcall / }
-		echo "$offers"
+		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
+		if [[ $3 == qemu ]]; then
+			lacking "$offers" "xen-hcall requests force-emulation"
+		else
+			echo "$offers"
+		fi
 		;;
 	esac
 }
@@ -116,9 +121,13 @@ offers_file() { # HOST KERNEL
 	echo "$cache/offers/$1-$(kernel_key "$2")"
 }
 
-# What vmrun --probe said when the host was booted with this kernel; empty: not yet booted.
+# What vmrun --probe said when the host was booted with this kernel; empty: not yet booted, or asked by
+# another vmrun than this one.
 probe_of() { # HOST KERNEL
-	cat "$(offers_file "$1" "$2")" 2>/dev/null || true
+	local file asked
+	file=$(offers_file "$1" "$2")
+	asked=$(cat "$file.asked" 2>/dev/null) || return 0
+	[[ ${asked#* } != "$(cksum 2>/dev/null <"$top/build/host/vmrun/vmrun")" ]] || cat "$file"
 }
 
 # What knownbugs.cfg calls a kernel, and its version: what prepare.sh found them to be.

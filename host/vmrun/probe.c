@@ -49,7 +49,10 @@ static void probe_module(bool kvm)
 	print("vmx", vmx, vmx ? "Intel" : "kvm_intel is not there");
 }
 
-/* What the guest's CPUs show of shadow stacks and indirect branch tracking: Intel SDM volume 2, CPUID leaf 7. */
+/*
+ * What the guest's CPUs show of shadow stacks and indirect branch tracking: Intel SDM volume 2,
+ * CPUID leaf 7.
+ */
 static void probe_cet(int fd)
 {
 	static struct cpuid cpuid = { .count = CPUID_CAPACITY };

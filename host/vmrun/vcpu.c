@@ -132,8 +132,8 @@ void vcpu_complete_exit(struct vcpu *vcpu)
 }
 
 /*
- * The watchdog may have asked for a stop meanwhile, and its immediate_exit is then lost: here what it set before is
- * seen.
+ * The watchdog may have asked for a stop meanwhile, and its immediate_exit is then lost: here what
+ * it set before is seen.
  */
 static void request_exit(struct vcpu *vcpu, const uint8_t *data)
 {

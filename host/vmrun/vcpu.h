@@ -41,15 +41,18 @@ void vcpu_create(struct vm *vm, unsigned int id);
 /* Gives it the leaves, with its own id filled in, and enforces them if --enforce-cpuid says so. */
 void vcpu_set_cpuid(struct vcpu *vcpu, struct cpuid *cpuid);
 
-/* For the first vCPU, as the others wait for INIT and SIPI: sets registers as the image's boot protocol demands; info is the address it hands over. */
+/*
+ * For the first vCPU, as the others wait for INIT and SIPI: sets registers as the image's boot
+ * protocol demands; info is the address it hands over.
+ */
 void vcpu_enter(struct vcpu *vcpu, const struct image *image, uint32_t info);
 
 /* Runs it until the guest or anything else ends the process. Called on the vCPU's own thread. */
 __attribute__((noreturn)) void vcpu_run(struct vcpu *vcpu);
 
 /*
- * Brings what KVM_RUN last returned with to its end: an I/O instruction is done, and RIP behind it. The guest does not
- * run. Called by the vCPU's own thread.
+ * Brings what KVM_RUN last returned with to its end: an I/O instruction is done, and RIP behind it.
+ * The guest does not run. Called by the vCPU's own thread.
  */
 void vcpu_complete_exit(struct vcpu *vcpu);
 

@@ -92,8 +92,8 @@ static void open_kvm(struct vm *vm)
 }
 
 /*
- * Where KVM can tell an exception that is pending from one whose delivery has begun, CR2 and DR6 change only when it is
- * delivered; and a guest may ask for one with CR2 (VMRUN_INJECT_EXCEPTION).
+ * Where KVM can tell an exception that is pending from one whose delivery has begun, CR2 and DR6
+ * change only when it is delivered; and a guest may ask for one with CR2 (VMRUN_INJECT_EXCEPTION).
  */
 static void enable_exception_payload(const struct vm *vm)
 {

@@ -33,8 +33,8 @@ unsigned int vm_capability(int kvm_fd, unsigned int capability);
 void vm_create(struct vm *vm, const struct options *options);
 
 /*
- * The part of that which is the VM's configuration: its devices, its CPUs and what they show, on memory that is there.
- * Needs options, kvm_fd, run_size and ram.
+ * The part of that which is the VM's configuration: its devices, its CPUs and what they show, on
+ * memory that is there. Needs options, kvm_fd, run_size and ram.
  */
 void vm_configure(struct vm *vm);
 

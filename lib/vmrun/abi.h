@@ -32,10 +32,10 @@
  *				reached vmrun, from all vCPUs
  *	all others		-ENOSYS (-38)
  *
- * Hyper-V hypercalls that KVM leaves to user space (vmrun --hyperv): extended ones (0x8001 up) return
- * HV_STATUS_INVALID_HYPERCALL_CODE (2). HvCallPostMessage and HvCallSignalEvent would return
- * HV_STATUS_INVALID_CONNECTION_ID (0x12), but come only from a vCPU with an active SynIC, which vmrun
- * does not offer: KVM refuses them itself (3).
+ * Hyper-V hypercalls that KVM leaves to user space (vmrun --hyperv): extended ones (0x8001 up)
+ * return HV_STATUS_INVALID_HYPERCALL_CODE (2). HvCallPostMessage and HvCallSignalEvent would return
+ * HV_STATUS_INVALID_CONNECTION_ID (0x12), but come only from a vCPU with an active SynIC, which
+ * vmrun does not offer: KVM refuses them itself (3).
  */
 #ifndef VMRUN_ABI_H
 #define VMRUN_ABI_H
@@ -56,34 +56,39 @@ struct vmrun_text {
 };
 
 /*
- * What a request asks for, of the vCPU that makes it. In each the status is 0, or what KVM refused it
- * with, as -errno; the numbers are Linux's. VMRUN_EINVAL stands for an MSR that KVM_GET_MSRS or KVM_SET_MSRS
- * did not do, too. The fields that are not named are ignored.
+ * What a request asks for, of the vCPU that makes it. In each the status is 0, or what KVM refused
+ * it with, as -errno; the numbers are Linux's. VMRUN_EINVAL stands for an MSR that KVM_GET_MSRS or
+ * KVM_SET_MSRS did not do, too. The fields that are not named are ignored.
  */
 enum vmrun_service {
 	VMRUN_MSR_READ,	 /* value = MSR id, by KVM_GET_MSRS */
 	VMRUN_MSR_WRITE, /* MSR id = value, by KVM_SET_MSRS */
+	/* A KVM without KVM_CAP_ONE_REG (before Linux 6.18) gives VMRUN_EOPNOTSUPP. */
 	VMRUN_REG_READ,	 /* value = register id, by KVM_GET_ONE_REG */
 	VMRUN_REG_WRITE, /* register id = value, by KVM_SET_ONE_REG */
 
 	/*
-	 * Exception id becomes pending (KVM_SET_VCPU_EVENTS), and arrives behind the instruction that
-	 * wrote to the port. With VMRUN_EXCEPTION_ERROR_CODE in flags it has that error_code; with
-	 * VMRUN_EXCEPTION_PAYLOAD value is its payload: CR2 of #PF, the bits of DR6 of #DB.
+	 * Exception id becomes pending (KVM_SET_VCPU_EVENTS), and arrives behind the instruction
+	 * that wrote to the port. With VMRUN_EXCEPTION_ERROR_CODE in flags it has that error_code;
+	 * with VMRUN_EXCEPTION_PAYLOAD value is its payload: CR2 of #PF, the bits of DR6 of #DB.
 	 */
 	VMRUN_INJECT_EXCEPTION,
 	VMRUN_INJECT_NMI, /* KVM_NMI */
 
 	/*
-	 * The VM, with its one vCPU, is replaced by a new one on the same memory, which gets all that
-	 * KVM hands out of the old one's state: a live migration on one machine. If that fails the guest
-	 * goes on in the old VM, status says why, and name says which step it was. For a VM with more than
-	 * one vCPU the status is VMRUN_EOPNOTSUPP. With VMRUN_MOVE_SHADOW in flags the state that moves has
-	 * an interrupt shadow, as behind STI, over the instruction that comes next.
+	 * The VM, with its one vCPU, is replaced by a new one on the same memory, which gets all
+	 * that KVM hands out of the old one's state: a live migration on one machine. If that fails
+	 * the guest goes on in the old VM, status says why, and name says which step it was. For a
+	 * VM with more than one vCPU the status is VMRUN_EOPNOTSUPP. With VMRUN_MOVE_SHADOW in
+	 * flags the state that moves has an interrupt shadow, as behind STI, over the instruction
+	 * that comes next.
 	 */
 	VMRUN_MOVE,
 
-	/* value = the statistic called name of this vCPU, by KVM_GET_STATS_FD; VMRUN_ENOENT: no such */
+	/*
+	 * value = the statistic called name of this vCPU, by KVM_GET_STATS_FD; VMRUN_ENOENT: no
+	 * such
+	 */
 	VMRUN_STATISTIC,
 
 	/* value = KVM's module parameter force_emulation_prefix: 0 if it is off */
@@ -113,6 +118,8 @@ struct vmrun_request {
 	uint32_t error_code;
 	char name[VMRUN_NAME_SIZE]; /* with a final 0 */
 };
+
+_Static_assert(sizeof(struct vmrun_request) == 80, "a request is laid out without gaps");
 
 #define XEN_VMRUN_VERSION 0x00040011
 

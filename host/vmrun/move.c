@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What a VM consists of: its configuration, which vm_configure() makes again from the options; its
+ * memory, which both VMs have; the state of its devices, below; and that of its vCPU, saved.c.
+ */
+#include "move.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "say.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "xen.h"
+
+struct saved_devices {
+	struct kvm_irqchip chips[3]; /* both PICs and the I/O APIC */
+	struct kvm_pit_state2 pit;
+	struct kvm_clock_data clock;
+	bool xen_longmode;
+};
+
+#define CHIPS 3
+
+static bool failed(struct saved_error *error, const char *step)
+{
+	snprintf(error->step, sizeof(error->step), "%s", step);
+	error->number = errno;
+	return false;
+}
+
+static bool get_devices(struct saved_devices *saved, const struct vm *vm, struct saved_error *error)
+{
+	for (unsigned int chip = 0; chip < CHIPS; chip++) {
+		saved->chips[chip].chip_id = chip;
+		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &saved->chips[chip]) < 0)
+			return failed(error, "KVM_GET_IRQCHIP");
+	}
+	if (ioctl(vm->fd, KVM_GET_PIT2, &saved->pit) < 0)
+		return failed(error, "KVM_GET_PIT2");
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &saved->clock) < 0)
+		return failed(error, "KVM_GET_CLOCK");
+	if (vm->options->xen && !xen_get_longmode(vm, &saved->xen_longmode))
+		return failed(error, "KVM_XEN_HVM_GET_ATTR");
+	return true;
+}
+
+static bool set_devices(const struct saved_devices *saved, const struct vm *vm,
+			struct saved_error *error)
+{
+	for (unsigned int chip = 0; chip < CHIPS; chip++)
+		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &saved->chips[chip]) < 0)
+			return failed(error, "KVM_SET_IRQCHIP");
+	if (ioctl(vm->fd, KVM_SET_PIT2, &saved->pit) < 0)
+		return failed(error, "KVM_SET_PIT2");
+	/* With KVM_CLOCK_REALTIME, which KVM gave, it goes on by the time that has passed since. */
+	if (ioctl(vm->fd, KVM_SET_CLOCK, &saved->clock) < 0)
+		return failed(error, "KVM_SET_CLOCK");
+	if (vm->options->xen && !xen_set_longmode(vm, saved->xen_longmode))
+		return failed(error, "KVM_XEN_HVM_SET_ATTR");
+	return true;
+}
+
+static void discard(const struct vm *vm)
+{
+	munmap(vm->vcpus[0].run, vm->run_size);
+	close(vm->vcpus[0].fd);
+	close(vm->fd);
+}
+
+/*
+ * The area that the vCPU shares with KVM stays where it is, as the watchdog may write there at any
+ * time: that of the new vCPU is mapped over it.
+ */
+static void adopt(struct vm *vm, const struct vm *next)
+{
+	struct vcpu *vcpu = &vm->vcpus[0];
+
+	if (mmap(vcpu->run, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 next->vcpus[0].fd, 0) == MAP_FAILED)
+		fail("cannot map the new vCPU: %s", strerror(errno));
+	munmap(next->vcpus[0].run, vm->run_size);
+	close(vcpu->fd);
+	close(vm->fd);
+	vcpu->fd = next->vcpus[0].fd;
+	vm->fd = next->fd;
+}
+
+bool move(struct vcpu *vcpu, bool shadow, struct saved_error *error)
+{
+	static struct saved_devices devices;
+	static struct saved_vcpu state;
+	static struct vm next;
+	struct vm *vm = vcpu->vm;
+
+	if (!get_devices(&devices, vm, error) || !saved_get(&state, vm->kvm_fd, vcpu->fd, error))
+		return false;
+	if (shadow)
+		state.events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	next = (struct vm){
+		.options = vm->options,
+		.kvm_fd = vm->kvm_fd,
+		.run_size = vm->run_size,
+		.ram = vm->ram,
+	};
+	vm_configure(&next);
+	if (!set_devices(&devices, &next, error) || !saved_set(&state, next.vcpus[0].fd, error)) {
+		discard(&next);
+		return false;
+	}
+	adopt(vm, &next);
+	return true;
+}

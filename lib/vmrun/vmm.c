@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <vmrun/vmm.h>
+
+#include <libc/string.h>
+#include <test/test.h>
+#include <x86/io.h>
+
+/* move.S */
+void move_interruptible(uint32_t request, uint32_t port);
+
+bool has_vmm(void)
+{
+	return inl(VMRUN_PORT_REQUEST) == VMRUN_REQUEST_MAGIC;
+}
+
+/* The stack is memory like any other: a request lies there. */
+static int ask(struct vmrun_request *request)
+{
+	REQUIRE(has_vmm());
+	outl(VMRUN_PORT_REQUEST, (uintptr_t)request);
+	return request->status;
+}
+
+static int ask_for_value(struct vmrun_request *request, uint64_t *value)
+{
+	int status = ask(request);
+
+	*value = status ? 0 : request->value;
+	return status;
+}
+
+int vmm_msr_read(uint32_t msr, uint64_t *value)
+{
+	struct vmrun_request request = { .service = VMRUN_MSR_READ, .id = msr };
+
+	return ask_for_value(&request, value);
+}
+
+int vmm_msr_write(uint32_t msr, uint64_t value)
+{
+	struct vmrun_request request = { .service = VMRUN_MSR_WRITE, .id = msr, .value = value };
+
+	return ask(&request);
+}
+
+int vmm_reg_read(uint64_t id, uint64_t *value)
+{
+	struct vmrun_request request = { .service = VMRUN_REG_READ, .id = id };
+
+	return ask_for_value(&request, value);
+}
+
+int vmm_reg_write(uint64_t id, uint64_t value)
+{
+	struct vmrun_request request = { .service = VMRUN_REG_WRITE, .id = id, .value = value };
+
+	return ask(&request);
+}
+
+int vmm_inject(unsigned int vector)
+{
+	struct vmrun_request request = { .service = VMRUN_INJECT_EXCEPTION, .id = vector };
+
+	return ask(&request);
+}
+
+int vmm_inject_error(unsigned int vector, uint32_t error_code)
+{
+	struct vmrun_request request = { .service = VMRUN_INJECT_EXCEPTION,
+					 .id = vector,
+					 .flags = VMRUN_EXCEPTION_ERROR_CODE,
+					 .error_code = error_code };
+
+	return ask(&request);
+}
+
+int vmm_inject_pf(uint32_t error_code, uint64_t cr2)
+{
+	struct vmrun_request request = { .service = VMRUN_INJECT_EXCEPTION,
+					 .id = PF,
+					 .flags = VMRUN_EXCEPTION_ERROR_CODE |
+						  VMRUN_EXCEPTION_PAYLOAD,
+					 .error_code = error_code,
+					 .value = cr2 };
+
+	return ask(&request);
+}
+
+int vmm_inject_nmi(void)
+{
+	struct vmrun_request request = { .service = VMRUN_INJECT_NMI };
+
+	return ask(&request);
+}
+
+static int tell_step(const struct vmrun_request *request)
+{
+	if (request->status)
+		test_diag("no move: %s: %d", request->name, request->status);
+	return request->status;
+}
+
+int vmm_move(void)
+{
+	struct vmrun_request request = { .service = VMRUN_MOVE };
+
+	ask(&request);
+	return tell_step(&request);
+}
+
+int vmm_move_interruptible(bool shadow)
+{
+	struct vmrun_request request = { .service = VMRUN_MOVE,
+					 .flags = shadow ? VMRUN_MOVE_SHADOW : 0 };
+
+	REQUIRE(has_vmm());
+	move_interruptible((uintptr_t)&request, VMRUN_PORT_REQUEST);
+	return tell_step(&request);
+}
+
+struct vmrun_request *vmm_move_request(void)
+{
+	static struct vmrun_request request = { .service = VMRUN_MOVE };
+
+	return &request;
+}
+
+int vmm_statistic(const char *name, uint64_t *value)
+{
+	struct vmrun_request request = { .service = VMRUN_STATISTIC };
+
+	REQUIRE(strlen(name) < sizeof(request.name));
+	memcpy(request.name, name, strlen(name) + 1);
+	return ask_for_value(&request, value);
+}
+
+bool vmm_forces_emulation(void)
+{
+	struct vmrun_request request = { .service = VMRUN_FORCE_EMULATION };
+
+	return ask(&request) == 0 && request.value != 0;
+}
