@@ -62,9 +62,13 @@ HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -
 	-DVMABI_HOSTED -DVMABI_VERSION='"$(VERSION)"' -Ilib -Ihost -MMD -MP
 
 # One program a folder, named here; a folder's unit tests lie in its tests/. SHARED_: what it has of another.
-PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore host/bochs/rom
+PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore host/bochs/rom \
+	host/bochs-kvm/pack host/bochs-kvm/restore
 SHARED_host/bochs/rom := $(addprefix host/vmrun/,acpi.c elf.c multiboot.c pvh.c)
-HOST_PROGRAMS := $(foreach program,$(PROGRAMS),build/$(program)/$(notdir $(program)))
+SHARED_host/bochs-kvm/pack := $(addprefix host/vmrun/,elf.c multiboot.c)
+SHARED_host/bochs-kvm/restore := host/nested/restore/payload.c
+BOCHS_PLUGIN := build/host/bochs-kvm/plugin/libbx_l1.so
+HOST_PROGRAMS := $(foreach program,$(PROGRAMS),build/$(program)/$(notdir $(program))) $(BOCHS_PLUGIN)
 HOSTED_TESTS := $(patsubst %.c,build/%,$(wildcard $(PROGRAMS:%=%/tests/*_test.c)))
 HOSTED_HARNESS := $(patsubst %.c,build/hosted/%.o,lib/libc/format.c \
 	$(filter-out lib/test/guest.c,$(wildcard lib/test/*.c)))
@@ -92,6 +96,10 @@ build/$(1)/tests/%_test: build/hosted/$(1)/tests/%_test.o $$(HOSTED_HARNESS) \
 	$$(CC) -pthread $$^ -o $$@
 endef
 $(foreach program,$(PROGRAMS),$(eval $(call program_rules,$(program))))
+
+$(BOCHS_PLUGIN): host/bochs-kvm/plugin/plugin.c build/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -fPIC -shared $< -o $@
 
 # --- what one asks for --------------------------------------------------------------------------
 

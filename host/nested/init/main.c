@@ -8,7 +8,7 @@
  * Everything up to inbox_wait() happens once, before the snapshot is taken. What follows happens in
  * each restored machine, where QEMU's translation cache is empty: every instruction that runs there for
  * the first time is translated first, so what is to be fast must be little code. This is why the fork
- * and the pipe come before.
+ * and the pipe come before. In Bochs (host/bochs-kvm) all code is equally slow, and the same is right.
  *
  * The kernel's own messages go to the serial line; what is written here goes to the debug console.
  */
