@@ -42,12 +42,12 @@ enum page_level { LEVEL_4K = 1, LEVEL_2M = 2, LEVEL_1G = 3, LEVEL_512G = 4 };
 #define LEVEL_SIZE(level) (1ull << (PAGE_SHIFT + 9 * ((level)-1)))
 
 /*
- * Where tests may map as they like: nothing is mapped there at first. 1 GiB-aligned, 512 GiB long
+ * Where tests may map as they like: nothing is mapped there at first. 1 GiB-aligned, 16 TiB long
  * in 64-bit guests and 1 GiB in 32-bit ones.
  */
 #ifdef __x86_64__
 #define VA_FREE	     0x100000000000ul
-#define VA_FREE_SIZE (512ul << 30)
+#define VA_FREE_SIZE (16ul << 40)
 #else
 #define VA_FREE	     0x80000000ul
 #define VA_FREE_SIZE (1ul << 30)

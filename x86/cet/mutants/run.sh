@@ -38,6 +38,7 @@ source "$top/scripts/selection.sh"
 verdicts=$top/host/kernel/mutants/verdicts.pl
 results=$top/build/guest-mutants
 tree=$results/tree
+cpu=arrow_lake # with the most of CET: of Bochs 3.0, and with keys for supervisor pages
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 say() {
@@ -109,7 +110,7 @@ run_tests() { # FOLDER TEST...
 	local folder=$1 test
 	shift
 	mkdir -p "$folder"
-	VMABI_ON=bochs run_group env -C "$tree/build/tests" PERL_TEST_HARNESS_DUMP_TAP="$folder" \
+	VMABI_ON=bochs VMABI_CPU=$cpu run_group env -C "$tree/build/tests" PERL_TEST_HARNESS_DUMP_TAP="$folder" \
 		prove --exec bash -Q -j "$(nproc)" "$@" >"$results/log" 2>&1 || true
 	for test; do
 		[[ -e $folder/$test ]] || return 1
@@ -200,7 +201,7 @@ copy_tree
 make -s -C "$tree" -j "$(nproc)" build/tests.mk >&2
 mapfile -t all_tests < <(cd "$tree/build/tests" && grep -l '^requires=cet$' -- * | xargs grep -l '^elf=x86/cet/')
 VMABI_READY=
-remember_ready bochs "$default_cpu" "$(prepare_host bochs "$default_cpu")"
+remember_ready bochs "$cpu" "$(prepare_host bochs "$cpu")"
 export VMABI_READY
 started=$SECONDS
 make -s -C "$tree" -j "$(nproc)" $(guests_of "${all_tests[@]}") >&2
