@@ -14,12 +14,16 @@ runs=${VMABI_RUNS:-11}
 test=coexist-dispatch-x86_64
 guest=build/guests/x86_64/xen/coexist_dispatch.elf
 
-scripts/tools.sh install build run kernel
+scripts/tools.sh install build run bochs kernel
 [[ -e build/config.mk ]] || ./configure
 make -s -j "$(nproc)" all build/host/tests/repeat
 host/nested/prepare.sh patched >/dev/null
 snapshot=$(host/nested/prepare.sh "$kernel")
-export VMABI_KERNEL=$kernel VMABI_READY=nested$'\t'$kernel$'\t'$snapshot
+VMABI_READY=
+remember_ready nested "$kernel" "$snapshot"
+remember_ready bochs "$default_cpu" "$(prepare_host bochs "$default_cpu")"
+remember_ready bochs-kvm patched "$(prepare_host bochs-kvm patched)"
+export VMABI_READY
 # Beside the cache: a kernel is built there.
 work=$(mktemp -d "$cache/.new.bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -77,6 +81,10 @@ cold_host() { # KERNEL
 		"$(host/kernel/kernel.sh "$1")"
 }
 
+cold_bochs_kvm() {
+	in_cold_cache host/bochs-kvm/snapshot.sh "$(host/kernel/kernel.sh patched)"
+}
+
 # How long QEMU ran until L1 had loaded KVM.
 up_after() { # KERNEL
 	local i
@@ -101,12 +109,17 @@ clean_build() {
 
 echo "medians of $runs runs; kernel $(cat "$cache/kernels/$kernel/version"), $("$(qemu_program)" --version | head -n 1)"
 row "one nested test, from start to exit ($test)" \
-	"$(VMABI_ON=nested repeat "build/tests/$test")" 700
+	"$(VMABI_ON=nested VMABI_KERNEL=$kernel repeat "build/tests/$test")" 700
 row "of which restoring L1: vmrun --version in it" "$(repeat vmrun_in_l1 --version)" 300
 row "a guest's boot in L1: vmrun's start to the first TAP line" "$(first_line 3)" 30
 row "the same in the first run after the restore" "$(first_line 1)" ''
-row "one test on the bare CPU (runtime-exceptions-x86_64)" \
+row "one test on the bare CPU of QEMU (runtime-exceptions-x86_64)" \
 	"$(VMABI_ON=tcg repeat build/tests/runtime-exceptions-x86_64)" 800
+row "one CET test on a CPU of Bochs (cet-msrs-x86_64)" \
+	"$(VMABI_ON=bochs repeat build/tests/cet-msrs-x86_64)" 1000
+row "one CET test on KVM inside Bochs (cet-kvm-state-x86_64)" \
+	"$(VMABI_ON=bochs-kvm repeat build/tests/cet-kvm-state-x86_64)" ''
+row "booting KVM inside Bochs and saving it (once)" "$(milliseconds cold_bochs_kvm)" 30000
 suite=$(milliseconds ./run_tests.sh -j 2)
 tests=$(./run_tests.sh -l | tail -n +2 | wc -l)
 row "the whole suite at -j 2, for each of its $tests tests" $((suite / tests)) 600

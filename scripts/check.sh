@@ -31,7 +31,7 @@ failed=
 rm -rf "$results"
 mkdir -p "$results"
 say "tools"
-scripts/tools.sh install build run kernel junit check
+scripts/tools.sh install build run bochs kernel junit check
 [[ -e build/config.mk ]] || ./configure
 say "build"
 make -s -j "$(nproc)" all check-programs
@@ -48,6 +48,14 @@ mkdir -p "$results/mutants"
 host/kernel/mutants/run.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
 say "the guest runtime on a bare CPU"
 suite tcg --on tcg -g runtime
+say "CET and the guest runtime on CPUs of Bochs, this system's and 3.0"
+suite bochs --on bochs -g cet -g runtime
+suite bochs-arrow-lake --cpu arrow_lake -g cet -g runtime
+say "ten CET guests that are broken on purpose, today's"
+mkdir -p "$results/guest-mutants"
+x86/cet/mutants/run.sh --sample 10 --tap "$results/guest-mutants/sample.tap" || failed=yes
+say "KVM in Bochs: CET, and the Intel side of the hypercalls"
+suite bochs-kvm --on bochs-kvm -g cet -g coexist -g xen -g hyperv
 say "the scripts, and bad input"
 own_tests scripts 'bats --tap' scripts/tests/*.bats
 
