@@ -30,7 +30,7 @@ configuration() { # MODEL SMP MEM
 		display_library: rfb, options="timeout=0"
 		cpu: model=$1, count=$2, ips=$instructions_per_second, reset_on_triple_fault=0, ignore_bad_msrs=0
 		memory: guest=$3, host=$3
-		romimage: file=rom
+		romimage: file=image
 		vgaromimage: file=/dev/null
 		clock: sync=none
 		speaker: enabled=0
@@ -58,7 +58,7 @@ guest_output() {
 
 # Bochs keeps running where it says that the guest cannot. Sets $status and $said.
 watch_log() { # LOG TIMEOUT
-	local line end=$((SECONDS + $2)) halted= read_status
+	local line end=$((SECONDS + $2)) halted='' read_status
 	status=125 said=
 	while :; do
 		read_status=0
@@ -69,7 +69,7 @@ watch_log() { # LOG TIMEOUT
 			return
 		fi
 		((!read_status)) || return 0
-		halted=
+		halted=''
 		case $line in
 		*'HLT instruction with IF=0'*) halted=yes ;;
 		*'vmabi: status '*)
@@ -91,6 +91,7 @@ last_words() {
 	sed -n '/exiting with the following message/{n;p;q}' errors | sed 's/^\[[^]]*\] *//'
 }
 
+# shellcheck disable=SC2317 # the trap calls it
 clear_up() {
 	# The shell would report the end of Bochs in words of its own.
 	{
@@ -116,7 +117,7 @@ scratch=${VMABI_SCRATCH-}
 [[ $scratch ]] || scratch=$(mktemp -d) || die "there is no room for temporary files in ${TMPDIR:-/tmp}"
 [[ ${VMABI_SCRATCH-} ]] || own_scratch=$scratch
 cd "$scratch"
-"$rom" --smp "$smp" --mem "$mem" --append "$append" "$guest" 2>errors >rom || die "$(tail -n 1 errors)"
+said=$("$rom" --smp "$smp" --mem "$mem" --append "$append" "$guest" 2>&1 >image) || die "$said"
 configuration "$model" "$smp" "$mem" >bochsrc
 debugger_commands >commands
 mkfifo log output

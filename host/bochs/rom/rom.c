@@ -18,7 +18,8 @@
 #define TAIL_SIZE   (SHADOW_SIZE + STUB_SIZE)
 
 /* stub.S */
-extern const uint8_t rom_stub[], rom_stub_table[], rom_stub_end[];
+extern const uint8_t rom_stub[STUB_SIZE];
+extern const uint32_t rom_stub_table_offset;
 
 struct row {
 	uint32_t source, destination, words;
@@ -95,6 +96,6 @@ bool rom_build(struct rom *rom, const struct ram *ram, uint32_t entry, uint32_t 
 	memcpy(tail, ram->data + SHADOW, SHADOW_SIZE);
 	uint8_t *stub = tail + SHADOW_SIZE;
 	memcpy(stub, rom_stub, STUB_SIZE);
-	memcpy(stub + (rom_stub_table - rom_stub), table.rows, table.count * sizeof(struct row));
+	memcpy(stub + rom_stub_table_offset, table.rows, table.count * sizeof(struct row));
 	return true;
 }

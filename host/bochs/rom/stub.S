@@ -19,7 +19,10 @@
 #define FLAT_DATA  0x10
 
 	.section .rodata
-	.globl	rom_stub, rom_stub_table, rom_stub_end
+	.globl	rom_stub, rom_stub_table_offset
+	.balign	4
+rom_stub_table_offset:
+	.long	table - rom_stub
 	.balign	16
 	.code16
 rom_stub:
@@ -37,7 +40,7 @@ flat:
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
-	movl	$IN_ROM(rom_stub_table), %ebx
+	movl	$IN_ROM(table), %ebx
 next_row:
 	movl	0(%ebx), %esi
 	movl	4(%ebx), %edi
@@ -60,11 +63,10 @@ gdt_pointer:
 	.long	IN_ROM(gdt)
 
 	.balign	16
-rom_stub_table:
-	.fill	0xfff0 - (rom_stub_table - rom_stub), 1, 0
+table:
+	.fill	0xfff0 - (table - rom_stub), 1, 0
 	.code16
 	jmp	enter
 	.balign	16
-rom_stub_end:
 
 	.section .note.GNU-stack, "", @progbits

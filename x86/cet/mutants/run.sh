@@ -50,6 +50,7 @@ die() {
 	exit 2
 }
 
+# shellcheck disable=SC2317 # the traps call it
 interrupted() { # STATUS
 	trap '' INT TERM HUP
 	end_group
@@ -74,7 +75,7 @@ select_mutants() { # GLOB...
 	done
 	((sample && sample < ${#names[@]})) || return 0
 	all=("${names[@]}" "${names[@]}")
-	first=$(($(date +%s) / 86400 * sample % ${#names[@]}))
+	first=$(($(date +%s) / 86400 % ${#names[@]} * sample % ${#names[@]}))
 	names=("${all[@]:first:sample}")
 }
 
@@ -204,7 +205,8 @@ VMABI_READY=
 remember_ready bochs "$cpu" "$(prepare_host bochs "$cpu")"
 export VMABI_READY
 started=$SECONDS
-make -s -C "$tree" -j "$(nproc)" $(guests_of "${all_tests[@]}") >&2
+mapfile -t all_guests < <(guests_of "${all_tests[@]}")
+make -s -C "$tree" -j "$(nproc)" "${all_guests[@]}" >&2
 run_tests "$results/unmutated" "${all_tests[@]}" || die "the tests do not run: $(tail -n 1 "$results/log")"
 unfit=$("$verdicts" unfit "$results/unmutated" "${all_tests[@]}")
 [[ -z $unfit ]] || die "does not pass unmutated, and so catches no mutant: ${unfit//$'\n'/; }"
