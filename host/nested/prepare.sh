@@ -12,38 +12,10 @@ set -euo pipefail
 top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..")
 # shellcheck source=scripts/hosts.sh
 source "$top/scripts/hosts.sh"
+# shellcheck source=scripts/offers.sh
+source "$top/scripts/offers.sh"
 vmrun=$top/build/host/vmrun/vmrun
 nested=$top/build/host/nested
-
-# What L1 offers depends on the snapshot and on the vmrun that is asked.
-probe() { # KERNEL SNAPSHOT
-	local offers asked text
-	offers=$(offers_file nested "$1")
-	asked="$2 $(cksum <"$vmrun")"
-	[[ ! -e $offers || $(cat "$offers.asked" 2>/dev/null) != "$asked" ]] || return 0
-	rm -f "$offers" "$offers.asked"
-	if ! text=$(timeout 60 "$nested/restore/restore" --file "$vmrun" "$2" -- /vmrun --probe 2>&1); then
-		echo "nested: vmrun in L1 does not say what KVM offers: ${text##*$'\n'}" >&2
-		exit 1
-	fi
-	echo "$text" >"$offers.new.$$"
-	mv "$offers.new.$$" "$offers"
-	echo "$asked" >"$offers.asked"
-}
-
-# What a kernel is, for run_tests.sh to show; and what knownbugs.cfg calls it: one of the user's own by its
-# version, a folder of the cache by its name there.
-describe() { # KERNEL KERNEL-FOLDER
-	local file name=${2##*/}
-	file=$(offers_file nested "$1")
-	cp "$2/version" "$file.version"
-	case $name in
-	own-*) name=own-$(cut -d ' ' -f 1 "$2/version") ;;
-	stock-*) ;;
-	*) name=${name%-*} ;;
-	esac
-	echo "$name" >"$file.place"
-}
 
 (($# == 1)) || {
 	echo "usage: prepare.sh KERNEL" >&2
@@ -51,9 +23,7 @@ describe() { # KERNEL KERNEL-FOLDER
 }
 kernel=$("$top/host/kernel/kernel.sh" "$1")
 snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
-mkdir -p "$cache/offers"
-# Of kernels that were once asked for by their path there may be many.
-find "$cache/offers" -name '*-own-*' -mtime +14 -delete
-describe "$1" "$kernel"
-probe "$1" "$snapshot"
+describe_kernel nested "$1" "$kernel"
+learn_offers nested "$1" "$snapshot" "$vmrun" \
+	"$nested/restore/restore" --file "$vmrun" "$snapshot" -- /vmrun --probe
 echo "$snapshot"
