@@ -56,6 +56,8 @@ one_of() { # WHAT WORD SET
 check_combination() {
 	[[ $vmm != vmrun || $on != tcg ]] ||
 		die "the host tcg has no /dev/kvm for vmrun; leave out --vmm, or say --vmm qemu"
+	[[ -z $vmm || ($on != bochs && -z $cpu) ]] ||
+		die "the host bochs has neither /dev/kvm for vmrun nor QEMU; leave out --vmm"
 	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
 		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
 	[[ -z $asked_kernel || -z $on ]] || has_kernel "$on" ||

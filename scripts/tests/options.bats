@@ -68,7 +68,7 @@ tree_with_config() { # TEXT
 
 @test "an unknown host, kernel or vmm is refused, and the known ones are named" {
 	run_tests --on moon
-	refused "unknown host 'moon' (there are: local nested tcg)"
+	refused "unknown host 'moon' (there are: local nested bochs tcg bochs-kvm)"
 	run_tests --kernel stock-1.0
 	refused "unknown kernel 'stock-1.0' (there are: stock-7.2 stock-6.12 patched patched-lockdep; or give a path)"
 	run_tests --vmm bochs
@@ -97,7 +97,9 @@ tree_with_config() { # TEXT
 	run_tests --vmm qemu
 	refused "--vmm qemu serves on the hosts tcg and local only"
 	run_tests --on tcg --kernel stock-6.12
-	refused "--kernel chooses the kernel of the host nested"
+	refused "--kernel chooses the kernel of the hosts nested and bochs-kvm; the host tcg has none to choose"
+	run_tests --on bochs --vmm qemu
+	refused "the host bochs has neither /dev/kvm for vmrun nor QEMU"
 }
 
 @test "a place for results that cannot be written to is refused before any test runs" {
