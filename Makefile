@@ -32,6 +32,10 @@ CFLAGS_i386 := -m32 -march=i686
 # lib/test/hosted.c is the harness's other half, for programs on the host.
 LIB_OBJECTS := $(addsuffix .o,$(basename $(filter-out lib/test/hosted.c,$(wildcard lib/*/*.[cS]))))
 
+ifneq ($(words $(LIB_OBJECTS)),$(words $(sort $(LIB_OBJECTS))))
+$(error two files of lib/ have one object file: a name with .c and .S is one too many)
+endif
+
 # A guest is linked twice: the second time with the names of its functions, for its exception dumps.
 define arch_rules
 build/$(1)/%.o: %.c build/config.mk

@@ -11,12 +11,14 @@
 /* The linker makes these at the ends of the section. To cppcheck they are two arrays. */
 extern const struct test __start_vmabi_tests[], __stop_vmabi_tests[];
 
-/* By file, for programs of several, and line. */
+/* By file, for programs of several, line, and name, for macros that make several points. */
 static bool comes_before(const struct test *a, const struct test *b)
 {
 	int order = strcmp(a->file, b->file);
 
-	return order < 0 || (order == 0 && a->line < b->line);
+	if (!order && a->line != b->line)
+		return a->line < b->line;
+	return order < 0 || (!order && strcmp(a->name, b->name) < 0);
 }
 
 /* The linker's order is not the source's: gcc emits a file's static data backwards. */

@@ -113,6 +113,7 @@ static bool catch_fault(struct cpu *cpu, struct x86_frame *frame)
 		.error_code = frame->error_code,
 		.cr2 = frame->vector == PF ? read_cr2() : 0,
 		.ip = frame->ip,
+		.sp = frame_sp(frame),
 		.ssp = frame->ssp,
 	};
 	frame_unwind(frame, &catch->jump);

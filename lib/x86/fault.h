@@ -28,6 +28,7 @@ struct x86_fault {
 	uint32_t error_code; /* 0 where the vector has none */
 	uintptr_t cr2;	     /* the address of a #PF; else 0 */
 	uintptr_t ip;	     /* as pushed: of the instruction (fault) or behind it (trap) */
+	uintptr_t sp;	     /* the stack pointer there */
 	uintptr_t ssp;	     /* as the event left it; 0 without a shadow stack at CPL 0 */
 };
 

@@ -84,6 +84,13 @@ struct user_result shadow_user_call(const struct shadow_stack *stack, uint64_t u
 				    user_function *function, uintptr_t argument);
 
 /*
+ * For points that have a #DF at CPL 0 with shadow stacks or branch tracking on: skips them where there can be none.
+ * In 32-bit guests #DF is a switch to a task, which KVM refuses to emulate then (arch/x86/kvm/x86.c,
+ * kvm_task_switch).
+ */
+void require_double_fault(void);
+
+/*
  * For the runtime: the shadow stacks of the runtime's own gates (IST in 64-bit guests, the task of #DF in
  * 32-bit ones), made when first needed, and fresh tokens on them.
  */

@@ -44,7 +44,14 @@ user_enter:
 	pushl	%ebx
 	pushl	$USER_CS
 	pushl	%eax
-	xorl	%ebp, %ebp
+	/* IRET wants SSP to be a multiple of 8, and nothing returns on this shadow stack any more. */
+	xorl	%esi, %esi
+	rdsspd	%esi
+	testl	$4, %esi
+	jz	1f
+	movl	$1, %esi
+	incsspd	%esi
+1:	xorl	%ebp, %ebp
 	iretl
 
 user_return:

@@ -9,11 +9,14 @@
  *	near CALL, RET		SH_STK_EN where it is executed: IA32_S_CET, or IA32_U_CET at CPL 3
  *	near indirect branch	ENDBR_EN where it is executed
  *	far branch		either, in IA32_S_CET or IA32_U_CET, since it may lead from one to the other;
- *				ENDBR_EN does not matter to a far RET
+ *				SH_STK_EN does not matter to a far JMP, nor ENDBR_EN to a far RET
  *	any other		never
  *
  * and CR4.CET set. Refused means #UD, at the instruction behind the forced emulation prefix (x86.c, handle_ud and
  * x86_emulate_instruction). All of these instructions the emulator otherwise knows, which is seen first.
+ *
+ * What it executes of them is right on a shadow stack too: a far JMP pushes nothing there, but must not leave
+ * 64-bit mode with SSP above 4 GiB (emulator_is_ssp_invalid; Intel SDM volume 2, "JMP").
  */
 #include <kvm/emulate.h>
 #include <libc/array.h>
@@ -21,6 +24,7 @@
 #include <test/test.h>
 #include <vmrun/vmm.h>
 #include <x86/cet.h>
+#include <x86/descriptors.h>
 #include <x86/registers.h>
 #include <x86/shadow_stack.h>
 
@@ -33,7 +37,7 @@ enum needs { NOTHING = 0, SHADOW = 1, TRACKING = 2, FAR = 4 };
 struct branch {
 	const char *name;
 	enum needs kind;
-	uint8_t before[8], instruction[8], after[8];
+	uint8_t before[10], instruction[8], after[8];
 	uint8_t before_size, size;
 };
 
@@ -59,6 +63,33 @@ static const struct branch branches[] = {
 	  2 },
 	/* POP %rax; PUSH $KERNEL_CS; PUSH %rax; LRETQ */
 	{ "far RET", SHADOW | FAR, { 0x58, 0x6a, 0x08, 0x50 }, { 0x48, 0xcb }, { 0 }, 4, 2 },
+	/* POP %rax; PUSH $KERNEL_CS; PUSH %rax; LRETQ $0 */
+	{ "far RET $0",
+	  SHADOW | FAR,
+	  { 0x58, 0x6a, 0x08, 0x50 },
+	  { 0x48, 0xca, 0, 0 },
+	  { 0 },
+	  4,
+	  4 },
+	/*
+	 * LEA 12(%rip), %rax; PUSH $KERNEL_CS; PUSH %rax; REX.W JMP (%rsp). Behind that is what it leads to:
+	 * ADD $16, %rsp; RET.
+	 */
+	{ "far JMP",
+	  TRACKING | FAR,
+	  { 0x48, 0x8d, 0x05, 12, 0, 0, 0, 0x6a, 0x08, 0x50 },
+	  { 0x48, 0xff, 0x2c, 0x24 },
+	  { 0x48, 0x83, 0xc4, 16, 0xc3 },
+	  10,
+	  4 },
+	/* The same; the CALL has pushed 16 bytes more. */
+	{ "far CALL",
+	  SHADOW | TRACKING | FAR,
+	  { 0x48, 0x8d, 0x05, 12, 0, 0, 0, 0x6a, 0x08, 0x50 },
+	  { 0x48, 0xff, 0x1c, 0x24 },
+	  { 0x48, 0x83, 0xc4, 32, 0xc3 },
+	  10,
+	  4 },
 	{ "near direct JMP", NOTHING, { 0 }, { 0xeb, 0 }, { 0xc3 }, 0, 2 },
 	{ "MOV", NOTHING, { 0 }, { 0x89, 0xc0 }, { 0xc3 }, 0, 2 },
 };
@@ -157,7 +188,7 @@ TEST("with the user's shadow stacks it refuses far branches of CPL 0")
 	try_all(0, CET_SH_STK_EN);
 }
 
-TEST("the user's branch tracking does not matter to CPL 0, nor to a far return")
+TEST("with the user's branch tracking it refuses far branches of CPL 0, but not the far return")
 {
 	begin();
 	if (!has_ibt())
@@ -165,7 +196,7 @@ TEST("the user's branch tracking does not matter to CPL 0, nor to a far return")
 	try_all(0, CET_ENDBR_EN);
 }
 
-/* The same at CPL 3. The far RET leads to CPL 0's segment, and is left out. */
+/* The same at CPL 3. Far branches lead to CPL 0's segment, and are left out. */
 static void try_all_of_user(uint64_t u_cet)
 {
 	struct shadow_stack stack = shadow_stack_new(SHADOW_VA_LOW, SHADOW_USER);
@@ -219,4 +250,26 @@ TEST("with CR4.CET clear it executes every branch, whatever the MSRs have")
 		page_free(code);
 	}
 	wrmsr(MSR_IA32_S_CET, 0);
+}
+
+TEST("a far JMP out of 64-bit mode with SSP above 4 GiB raises GP in the emulator too")
+{
+	/* XOR %eax, %eax; PUSH $KERNEL_CS32; PUSH %rax; REX.W JMP (%rsp) */
+	static const struct branch jump = { "far JMP to 32 bits",
+					    FAR,
+					    { 0x31, 0xc0, 0x6a, KERNEL_CS32, 0x50 },
+					    { 0x48, 0xff, 0x2c, 0x24 },
+					    { 0 },
+					    5,
+					    4 };
+	struct shadow_stack stack = shadow_stack_new(SHADOW_VA, SHADOW_SUPERVISOR);
+	uint8_t *code = page_alloc();
+	uintptr_t instruction = write_code(code, &jump);
+	struct x86_fault fault = { 0 };
+
+	begin();
+	ON_SHADOW_STACK(&stack, 0, fault = FAULT_OF(((void (*)(void))code)()));
+	EXPECT_FAULT_EQ(fault, GP, 0);
+	EXPECT_EQ(fault.ip, instruction);
+	page_free(code);
 }

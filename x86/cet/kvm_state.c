@@ -14,9 +14,14 @@
  *
  * With these a guest is moved to another VM, on its shadow stack, and goes on.
  *
+ * The guest owns CR0.WP and CR4.CET, and the CPU holds the one to the other. Of a write that changes a bit
+ * which KVM intercepts KVM decides, by what the other one is at the moment: the CPU enters no guest with CR4.CET set
+ * and CR0.WP clear.
+ *
  * Sources: Linux 7.2, arch/x86/kvm/x86.c: __kvm_set_msr, __kvm_get_msr, kvm_access_xstate_msr,
- * kvm_get_set_one_reg; x86.h: kvm_is_valid_u_s_cet; vmx/vmx.c and svm/svm.c: *_recalc_msr_intercepts;
- * Documentation/virt/kvm/api.rst. What is refused is the architecture's: Intel SDM volume 4, table 2-2.
+ * kvm_get_set_one_reg; x86.h: kvm_is_valid_u_s_cet; regs.c: kvm_set_cr0, kvm_set_cr4; vmx/vmx.c and
+ * svm/svm.c: *_recalc_msr_intercepts; Documentation/virt/kvm/api.rst. What is refused is the architecture's:
+ * Intel SDM volume 4, table 2-2.
  */
 #include <kvm/abi.h>
 #include <libc/array.h>
@@ -186,6 +191,37 @@ TEST("the guest accesses CET's MSRs without a vmexit")
 		ASSERT_EQ(vmm_statistic("exits", &after), 0);
 		EXPECT_LT(after - before, 500, "MSR 0x%x", good[i].msr);
 	}
+}
+
+/* --- CR0.WP and CR4.CET --------------------------------------------------------------------------- */
+
+TEST("a write of CR4 that KVM intercepts is refused CR4.CET while CR0.WP is clear, and takes it else")
+{
+	uintptr_t cr4;
+
+	begin();
+	write_cr4(read_cr4() & ~CR4_CET);
+	cr4 = read_cr4();
+	write_cr0(read_cr0() & ~CR0_WP);
+	EXPECT_FAULT(GP, 0, write_cr4((cr4 ^ CR4_MCE) | CR4_CET));
+	EXPECT_EQ(read_cr4(), cr4);
+	write_cr0(read_cr0() | CR0_WP);
+	EXPECT_NO_FAULT(write_cr4((cr4 ^ CR4_MCE) | CR4_CET));
+	EXPECT_EQ(read_cr4(), (cr4 ^ CR4_MCE) | CR4_CET);
+	write_cr4(cr4);
+}
+
+TEST("a write of CR0 that KVM intercepts cannot clear CR0.WP while CR4.CET is set, and can else")
+{
+	uintptr_t cr0 = read_cr0();
+
+	begin();
+	EXPECT_FAULT(GP, 0, write_cr0((cr0 ^ CR0_AM) & ~CR0_WP));
+	EXPECT_EQ(read_cr0(), cr0);
+	write_cr4(read_cr4() & ~CR4_CET);
+	EXPECT_NO_FAULT(write_cr0((cr0 ^ CR0_AM) & ~CR0_WP));
+	EXPECT_EQ(read_cr0(), (cr0 ^ CR0_AM) & ~CR0_WP);
+	write_cr0(cr0);
 }
 
 /* --- SSP ------------------------------------------------------------------------------------------ */
