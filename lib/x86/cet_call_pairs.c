@@ -88,7 +88,7 @@ void pair_set_up(const struct call_pair *pair)
 }
 
 struct user_result run_call(const struct call_pair *pair, const char *entry, uint64_t s_cet,
-			    const struct shadow_stack *user, enum transfer_faults faults)
+			    const struct shadow_stack *user, enum user_faults faults)
 {
 	struct user_result result;
 

@@ -33,7 +33,7 @@ void pair_set_up(const struct call_pair *pair);
 
 /* transfer_call() of pair->call, with free tokens and the pair enabled meanwhile for that entry; NULL: not. */
 struct user_result run_call(const struct call_pair *pair, const char *entry, uint64_t s_cet,
-			    const struct shadow_stack *user, enum transfer_faults faults);
+			    const struct shadow_stack *user, enum user_faults faults);
 
 /* A call and its return, on a shadow stack at both levels; the hook runs after SETSSBSY. */
 void make_call(const struct call_pair *pair, void (*hook)(void));

@@ -42,41 +42,15 @@ static void set_user_shadow_stack(const struct shadow_stack *user)
 }
 
 /* As user_call(): events from CPL 3 go below what is on this stack. */
-struct user_result user_call_shadowed(struct user_entry *entry, const struct shadow_stack *user)
+void user_enter_entry(void *entry)
 {
-	struct cpu *cpu = this_cpu();
-	struct fault_catch catch;
-
-	set_user_shadow_stack(user);
-	fault_catch(&catch);
-	catch.user = true;
-	cpu->user_returned = false;
-	if (!jump_save(&catch.jump)) {
-#ifdef __x86_64__
-		cpu->tss.sp[0] = catch.jump.sp;
-#else
-		cpu->tss.stack[0].sp = catch.jump.sp;
-#endif
-		user_enter_shadowed(entry);
-	}
-	fault_release(&catch);
-	load_ds(KERNEL_DS);
-	load_es(KERNEL_DS);
-	return (struct user_result){
-		.returned = cpu->user_returned,
-		.value = cpu->user_returned ? cpu->user_value : 0,
-		.fault = catch.fault,
-	};
+	user_enter_shadowed(entry);
 }
 
-void skip_without_task_switch(void)
+struct user_result user_call_shadowed(struct user_entry *entry, const struct shadow_stack *user)
 {
-#ifndef __x86_64__
-	uint32_t base;
-
-	if (cpuid_hypervisor("KVMKVMKVM\0\0", &base))
-		SKIP("KVM emulates no task switch with shadow stacks on");
-#endif
+	set_user_shadow_stack(user);
+	return user_run(FAULTS_OF_BOTH, user_enter_entry, entry);
 }
 
 #ifdef __x86_64__

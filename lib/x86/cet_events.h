@@ -13,7 +13,7 @@
 
 #include <x86/exception.h>
 #include <x86/shadow_stack.h>
-#include <x86/user.h>
+#include <x86/user_entry.h>
 
 /*
  * What an event pushes on a supervisor shadow stack unless it comes from CPL 3: from low to high
@@ -81,6 +81,9 @@ struct user_entry {
 __attribute__((noreturn)) void user_enter_shadowed(const struct user_entry *entry);
 extern const char user_enter_iret[];
 
+/* The same, for user_run() of <x86/user_entry.h>. */
+void user_enter_entry(void *entry);
+
 /*
  * Fills in the entry that calls function(argument) on the user stack of this CPU, with these flags.
  * s_cet and pop are 0.
@@ -94,12 +97,6 @@ struct user_entry user_entry_of(user_function *function, uintptr_t argument, uin
  * ends it at any CPL: a CPU may refuse an event from CPL 3 and say that it was at CPL 0.
  */
 struct user_result user_call_shadowed(struct user_entry *entry, const struct shadow_stack *user);
-
-/*
- * Ends the test point as skipped in a 32-bit guest of KVM, which gives up where a task switch is to be emulated
- * with shadow stacks on (arch/x86/kvm/x86.c, kvm_task_switch): #DF is one there.
- */
-void skip_without_task_switch(void);
 
 #ifdef __x86_64__
 /*

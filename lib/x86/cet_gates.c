@@ -59,7 +59,7 @@ uintptr_t call_gate(uintptr_t unused)
 }
 
 struct user_result through_gate(unsigned int level, uint64_t s_cet, void (*hook)(void),
-				enum transfer_faults faults)
+				enum user_faults faults)
 {
 	gate_to(GATE_A, level, &outer_trip);
 	gate_visits[level].hook = hook;
@@ -72,7 +72,7 @@ static void call_inner_gate(void)
 }
 
 struct user_result through_gates(unsigned int outer, unsigned int inner, void (*hook)(void),
-				 enum transfer_faults faults)
+				 enum user_faults faults)
 {
 	gate_to(GATE_B, inner, &inner_trip);
 	gate_visits[inner].hook = hook;

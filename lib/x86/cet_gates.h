@@ -61,11 +61,11 @@ uintptr_t call_gate(uintptr_t unused);
 
 /* From CPL 3 through GATE_A to this level, where the hook is called. */
 struct user_result through_gate(unsigned int level, uint64_t s_cet, void (*hook)(void),
-				enum transfer_faults faults);
+				enum user_faults faults);
 
 /* From CPL 3 to an outer level, and from there through GATE_B to an inner one, where the hook is called. */
 struct user_result through_gates(unsigned int outer, unsigned int inner, void (*hook)(void),
-				 enum transfer_faults faults);
+				 enum user_faults faults);
 
 /* The function came to its end. */
 #define EXPECT_RETURN(result)                                \

@@ -78,35 +78,14 @@ static void set_user_shadow_stack(const struct shadow_stack *user)
 	wrmsr(MSR_IA32_PL3_SSP, ssp);
 }
 
-/* The kernel's stack at CPL 0 begins below what is in use of it. */
 struct user_result transfer_call(user_function *function, uint64_t s_cet,
-				 const struct shadow_stack *user, enum transfer_faults faults)
+				 const struct shadow_stack *user, enum user_faults faults)
 {
 	struct user_entry entry = user_entry_of(function, 0, 0);
-	struct cpu *cpu = this_cpu();
-	struct fault_catch catch;
 
 	entry.s_cet = s_cet;
 	set_user_shadow_stack(user);
-	fault_catch(&catch);
-	catch.user = faults == FAULTS_OF_USER;
-	cpu->user_returned = false;
-	if (!jump_save(&catch.jump)) {
-#ifdef __x86_64__
-		cpu->tss.sp[0] = catch.jump.sp;
-#else
-		cpu->tss.stack[0].sp = catch.jump.sp;
-#endif
-		user_enter_shadowed(&entry);
-	}
-	fault_release(&catch);
-	load_ds(KERNEL_DS);
-	load_es(KERNEL_DS);
-	return (struct user_result){
-		.returned = cpu->user_returned,
-		.value = cpu->user_returned ? cpu->user_value : 0,
-		.fault = catch.fault,
-	};
+	return user_run(faults, user_enter_entry, &entry);
 }
 
 #ifdef __x86_64__

@@ -116,16 +116,14 @@ void level_write(uint16_t selector, unsigned int level);
 #define LEVEL_ENTRIES 2
 #endif
 
-/* Whose exceptions end a transfer_call(). */
-enum transfer_faults { FAULTS_OF_USER, FAULTS_OF_KERNEL };
-
 /*
  * Calls function(0) at CPL 3 with IA32_S_CET = s_cet, by IRET, as user_call_shadowed() does: the token named
  * by IA32_PL0_SSP is free when it is there. user is its shadow stack (NULL: none); IA32_U_CET and
- * IA32_PL3_SSP are set for it. An exception at CPL 3, or one at CPL 0 to 2, ends it.
+ * IA32_PL3_SSP are set for it. An exception at CPL 3, or one at CPL 0 to 2, ends it, or
+ * either.
  */
 struct user_result transfer_call(user_function *function, uint64_t s_cet,
-				 const struct shadow_stack *user, enum transfer_faults faults);
+				 const struct shadow_stack *user, enum user_faults faults);
 
 #ifdef __x86_64__
 /*

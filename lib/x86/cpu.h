@@ -28,7 +28,7 @@ struct fault_catch {
 	struct jump jump;
 	struct fault_catch *outer;
 	struct x86_fault fault;
-	bool user; /* user_call()'s: catches what is raised at CPL 3, and only that */
+	bool user, supervisor; /* what it catches: raised at CPL 3, raised below */
 };
 
 struct cpu {

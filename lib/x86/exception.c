@@ -74,6 +74,7 @@ void fault_catch(struct fault_catch *catch)
 
 	catch->fault = (struct x86_fault){ .vector = NO_FAULT };
 	catch->user = false;
+	catch->supervisor = true;
 	catch->outer = cpu->catch;
 	cpu->catch = catch;
 }
@@ -106,7 +107,7 @@ static bool catch_fault(struct cpu *cpu, struct x86_frame *frame)
 {
 	struct fault_catch *catch = cpu->catch;
 
-	if (!catch || catch->user != frame_is_user(frame))
+	if (!catch || !(frame_is_user(frame) ? catch->user : catch->supervisor))
 		return false;
 	catch->fault = (struct x86_fault){
 		.vector = frame->vector,

@@ -50,7 +50,7 @@ struct user_result shadow_user_call(const struct shadow_stack *stack, uint64_t u
 	return user_call(function, argument);
 }
 
-void require_double_fault(void)
+void skip_without_task_switch(void)
 {
 #ifndef __x86_64__
 	uint32_t base;

@@ -88,7 +88,7 @@ struct user_result shadow_user_call(const struct shadow_stack *stack, uint64_t u
  * In 32-bit guests #DF is a switch to a task, which KVM refuses to emulate then (arch/x86/kvm/x86.c,
  * kvm_task_switch).
  */
-void require_double_fault(void);
+void skip_without_task_switch(void);
 
 /*
  * For the runtime: the shadow stacks of the runtime's own gates (IST in 64-bit guests, the task of #DF in

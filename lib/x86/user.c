@@ -16,29 +16,47 @@ static void set_kernel_stack(struct cpu *cpu, uintptr_t sp)
 #endif
 }
 
-static struct user_result call(user_function *function, uintptr_t argument, uintptr_t flags)
+struct user_result user_run(enum user_faults faults, void (*enter)(void *context), void *context)
 {
 	struct cpu *cpu = this_cpu();
 	struct fault_catch catch;
-	struct user_result result;
 
 	fault_catch(&catch);
-	catch.user = true;
+	catch.user = faults != FAULTS_OF_SUPERVISOR;
+	catch.supervisor = faults != FAULTS_OF_USER;
 	cpu->user_returned = false;
 	if (!jump_save(&catch.jump)) {
 		set_kernel_stack(cpu, catch.jump.sp);
-		user_enter(function, argument, cpu_stack(cpu, CPU_USER_STACK), FLAGS_ONE | flags);
+		enter(context);
 	}
 	fault_release(&catch);
 	load_ds(KERNEL_DS);
 	load_es(KERNEL_DS);
-
-	result = (struct user_result){
+	return (struct user_result){
 		.returned = cpu->user_returned,
 		.value = cpu->user_returned ? cpu->user_value : 0,
 		.fault = catch.fault,
 	};
-	return result;
+}
+
+struct call {
+	user_function *function;
+	uintptr_t argument, flags;
+};
+
+static void enter_call(void *context)
+{
+	const struct call *call = context;
+
+	user_enter(call->function, call->argument, cpu_stack(this_cpu(), CPU_USER_STACK),
+		   FLAGS_ONE | call->flags);
+}
+
+static struct user_result call(user_function *function, uintptr_t argument, uintptr_t flags)
+{
+	struct call call = { function, argument, flags };
+
+	return user_run(FAULTS_OF_USER, enter_call, &call);
 }
 
 struct user_result user_call(user_function *function, uintptr_t argument)

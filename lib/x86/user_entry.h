@@ -19,4 +19,12 @@ __attribute__((noreturn)) void user_enter(user_function *function, uintptr_t arg
 /* Where the function returns to, at CPL 3. */
 extern const char user_return[];
 
+/*
+ * What is behind user_call(): enter(context) goes to CPL 3 and does not return. The CPU comes back to CPL 0 on
+ * this stack, below what is in use. Exceptions raised at CPL 3, at CPL 0 or at both end it.
+ */
+enum user_faults { FAULTS_OF_USER, FAULTS_OF_SUPERVISOR, FAULTS_OF_BOTH };
+
+struct user_result user_run(enum user_faults faults, void (*enter)(void *context), void *context);
+
 #endif

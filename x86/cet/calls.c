@@ -271,7 +271,7 @@ static bool frame_has_place(const struct cet_mode *mode)
 {
 	if (mode->user || mode->wide || mode->compat)
 		return true;
-	require_double_fault();
+	skip_without_task_switch();
 	return false;
 }
 

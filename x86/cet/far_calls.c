@@ -364,7 +364,7 @@ static void full(const struct cet_mode *mode)
 	bool has_place = mode->word == 8 || mode->compat || mode->user;
 
 	if (!has_place)
-		require_double_fault();
+		skip_without_task_switch();
 	for (unsigned int words = 0; words <= 2; words++) {
 		struct shadow_stack stack = cet_stack(mode);
 		struct cet_call call = call_on(mode, &stack, CET_SEQUENCE(far_ret));

@@ -105,7 +105,7 @@ static struct x86_fault fault_of_return(struct shadow_frame changed)
 {
 	gates_arm();
 	change = changed;
-	return through_gates(1, 0, change_frame, FAULTS_OF_KERNEL).fault;
+	return through_gates(1, 0, change_frame, FAULTS_OF_SUPERVISOR).fault;
 }
 
 TEST("RET far to CPL 1 with another CS, LIP or a misaligned SSP in the frame raises CP")
@@ -154,8 +154,8 @@ static void return_to_level1_elsewhere(void)
 TEST("RET far to CPL 1 to another address than the frame has raises CP")
 {
 	gates_set_up();
-	EXPECT_FAULT_EQ(through_gates(1, 0, return_to_level1_elsewhere, FAULTS_OF_KERNEL).fault, CP,
-			CP_FAR_RET_IRET);
+	EXPECT_FAULT_EQ(through_gates(1, 0, return_to_level1_elsewhere, FAULTS_OF_SUPERVISOR).fault,
+			CP, CP_FAR_RET_IRET);
 }
 
 static void pop_one_word(void)
@@ -166,6 +166,6 @@ static void pop_one_word(void)
 TEST("RET far to CPL 1 with SSP at 4 mod 8 raises CP")
 {
 	gates_set_up();
-	EXPECT_FAULT_EQ(through_gates(1, 0, pop_one_word, FAULTS_OF_KERNEL).fault, CP,
+	EXPECT_FAULT_EQ(through_gates(1, 0, pop_one_word, FAULTS_OF_SUPERVISOR).fault, CP,
 			CP_FAR_RET_IRET);
 }

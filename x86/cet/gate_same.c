@@ -252,7 +252,7 @@ static struct x86_fault tracked_gate(uint64_t s_cet, const void *target)
 	gates_arm();
 	gate_write(GATE_A, KERNEL_CS, target, 3);
 	outer_trip = (struct far_trip){ .target.selector = GATE_A };
-	return transfer_call(call_gate, s_cet, &gate_user, FAULTS_OF_KERNEL).fault;
+	return transfer_call(call_gate, s_cet, &gate_user, FAULTS_OF_SUPERVISOR).fault;
 }
 
 TEST("with S_CET.ENDBR_EN a gate from CPL 3 must lead to an ENDBR")

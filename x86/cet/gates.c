@@ -167,7 +167,7 @@ TEST("RET far to CPL 3 with SSP at 4 mod 8 raises CP")
 
 	gates_set_up();
 	gate_visits[0].pop = 1;
-	result = through_gate(0, CET_SH_STK_EN, NULL, FAULTS_OF_KERNEL);
+	result = through_gate(0, CET_SH_STK_EN, NULL, FAULTS_OF_SUPERVISOR);
 	EXPECT_FAULT_EQ(result.fault, CP, CP_FAR_RET_IRET);
 	EXPECT_EQ(result.fault.ip, (uintptr_t)gate_target_return);
 }
@@ -237,7 +237,7 @@ TEST("without U_CET.SH_STK_EN a gate to CPL 0 switches shadow stacks, and leaves
 static struct x86_fault fault_at_pl1(uint64_t pl1_ssp)
 {
 	wrmsr(MSR_IA32_PL1_SSP, pl1_ssp);
-	return through_gates(2, 1, NULL, FAULTS_OF_KERNEL).fault;
+	return through_gates(2, 1, NULL, FAULTS_OF_SUPERVISOR).fault;
 }
 
 TEST("a gate raises GP on a token that is busy, of another address, or has reserved bits")

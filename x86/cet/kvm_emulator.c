@@ -254,14 +254,16 @@ TEST("with CR4.CET clear it executes every branch, whatever the MSRs have")
 
 TEST("a far JMP out of 64-bit mode with SSP above 4 GiB raises GP in the emulator too")
 {
-	/* XOR %eax, %eax; PUSH $KERNEL_CS32; PUSH %rax; REX.W JMP (%rsp) */
-	static const struct branch jump = { "far JMP to 32 bits",
-					    FAR,
-					    { 0x31, 0xc0, 0x6a, KERNEL_CS32, 0x50 },
-					    { 0x48, 0xff, 0x2c, 0x24 },
-					    { 0 },
-					    5,
-					    4 };
+	/* As above, to KERNEL_CS32; and a UD2, which shows that it got there. */
+	static const struct branch jump = {
+		"far JMP to 32 bits",
+		FAR,
+		{ 0x48, 0x8d, 0x05, 12, 0, 0, 0, 0x6a, KERNEL_CS32, 0x50 },
+		{ 0x48, 0xff, 0x2c, 0x24 },
+		{ 0x0f, 0x0b },
+		10,
+		4,
+	};
 	struct shadow_stack stack = shadow_stack_new(SHADOW_VA, SHADOW_SUPERVISOR);
 	uint8_t *code = page_alloc();
 	uintptr_t instruction = write_code(code, &jump);

@@ -261,7 +261,7 @@ static struct user_result return_to_cpl3(uint64_t ssp, const struct shadow_stack
 	gate_to(GATE_A, 0, &outer_trip);
 	gate_visits[0].hook = return_to_user_compat;
 	wrmsr(MSR_IA32_PL0_SSP, shadow_stack_token(kernel_stack));
-	return transfer_call(call_gate, CET_SH_STK_EN, &gate_user, FAULTS_OF_KERNEL);
+	return transfer_call(call_gate, CET_SH_STK_EN, &gate_user, FAULTS_OF_SUPERVISOR);
 }
 
 static void expect_return_to_cpl3_refused(const struct shadow_stack *kernel_stack)
@@ -314,7 +314,7 @@ TEST("RET far to compatibility mode at CPL 3 without U_CET.SH_STK_EN does not lo
 	pl3_ssp = gate_user.end - 64;
 	gate_to(GATE_A, 0, &outer_trip);
 	gate_visits[0].hook = return_to_user_compat;
-	result = transfer_call(call_gate, CET_SH_STK_EN, NULL, FAULTS_OF_KERNEL);
+	result = transfer_call(call_gate, CET_SH_STK_EN, NULL, FAULTS_OF_SUPERVISOR);
 	EXPECT_FAULT_EQ(result.fault, NO_FAULT, 0);
 	EXPECT_TRUE(result.returned);
 	EXPECT_EQ(result.value, 0);

@@ -66,7 +66,7 @@ static void lets_call_fault(const struct call_pair *pair)
 	pair_set_up(pair);
 	system_call.call = true;
 	idt_set_ist(PF, IST_FREE);
-	fault = run_call(pair, pair->entry, CET_SH_STK_EN, &gate_user, FAULTS_OF_KERNEL).fault;
+	fault = run_call(pair, pair->entry, CET_SH_STK_EN, &gate_user, FAULTS_OF_SUPERVISOR).fault;
 	idt_set_ist(PF, IST_NONE);
 	EXPECT_FAULT_EQ(fault, PF, PF_WRITE | PF_SHADOW_STACK);
 	EXPECT_EQ(fault.cr2, -sizeof(uint64_t));
@@ -90,7 +90,7 @@ TEST("a CALL between SYSENTER and SETSSBSY pushes below 4 GiB, with SSP 0")
 	system_call.setssbsy = true;
 	top = shadow_stack_new(last, SHADOW_SUPERVISOR);
 	result = run_call(&sysenter_pair, sysenter_entry, CET_SH_STK_EN, &gate_user,
-			  FAULTS_OF_KERNEL);
+			  FAULTS_OF_SUPERVISOR);
 	map_page(last, last, LEVEL_4K, PTE_RAM);
 	EXPECT_RETURN(result);
 	EXPECT_EQ(*(volatile uint32_t *)(top.words + PAGE_SIZE - 4),
@@ -180,8 +180,9 @@ static void wants_endbr(const struct call_pair *pair)
 	pair_set_up(pair);
 	if (!has_ibt())
 		SKIP("this CPU has no indirect branch tracking");
-	EXPECT_RETURN(run_call(pair, pair->entry, CET_ENDBR_EN, &gate_user, FAULTS_OF_KERNEL));
-	fault = run_call(pair, pair->entry_bare, CET_ENDBR_EN, &gate_user, FAULTS_OF_KERNEL).fault;
+	EXPECT_RETURN(run_call(pair, pair->entry, CET_ENDBR_EN, &gate_user, FAULTS_OF_SUPERVISOR));
+	fault = run_call(pair, pair->entry_bare, CET_ENDBR_EN, &gate_user, FAULTS_OF_SUPERVISOR)
+			.fault;
 	EXPECT_FAULT_EQ(fault, CP, CP_ENDBRANCH);
 	EXPECT_EQ(fault.ip, (uintptr_t)pair->entry_bare);
 }
@@ -191,7 +192,7 @@ TEST_SYSENTER("SYSENTER must lead to an ENDBR where S_CET.ENDBR_EN is set", want
 static void needs_no_endbr(const struct call_pair *pair)
 {
 	pair_set_up(pair);
-	EXPECT_RETURN(run_call(pair, pair->entry_bare, 0, &gate_user, FAULTS_OF_KERNEL));
+	EXPECT_RETURN(run_call(pair, pair->entry_bare, 0, &gate_user, FAULTS_OF_SUPERVISOR));
 	EXPECT_EQ(system_call.ssp, ~(uintptr_t)0);
 }
 TEST_SYSCALL("SYSCALL need not lead to an ENDBR where S_CET.ENDBR_EN is clear", needs_no_endbr)
@@ -203,7 +204,7 @@ static void ends_suppression(const struct call_pair *pair)
 	if (!has_ibt())
 		SKIP("this CPU has no indirect branch tracking");
 	EXPECT_FAULT_EQ(run_call(pair, pair->entry_bare, CET_ENDBR_EN | CET_SUPPRESS, &gate_user,
-				 FAULTS_OF_KERNEL)
+				 FAULTS_OF_SUPERVISOR)
 				.fault,
 			CP, CP_ENDBRANCH);
 }

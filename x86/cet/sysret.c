@@ -125,7 +125,7 @@ TEST("without EFER.SCE, SYSRET raises UD at CPL 0")
 
 	pair_set_up(&syscall_pair);
 	system_call.hook = syscall_pair.disable;
-	fault = run_call(&syscall_pair, syscall_entry, 0, &gate_user, FAULTS_OF_KERNEL).fault;
+	fault = run_call(&syscall_pair, syscall_entry, 0, &gate_user, FAULTS_OF_SUPERVISOR).fault;
 	EXPECT_FAULT_EQ(fault, UD, 0);
 }
 #endif
