@@ -132,7 +132,7 @@ all: $(GUESTS) $(HOST_PROGRAMS)
 check-programs: $(CHECK_PROGRAMS)
 
 standalone: all
-	@scripts/standalone.sh $(TESTS)
+	@scripts/standalone.sh $(if $(filter command% env%,$(origin TESTS)),,--all-that-can) $(TESTS)
 
 check:
 	@scripts/check.sh

@@ -50,6 +50,7 @@ say "the guest runtime on a bare CPU"
 suite tcg --on tcg -g runtime
 say "CET and the guest runtime on CPUs of Bochs, this system's and 3.0"
 suite bochs --on bochs -g cet -g runtime
+suite bochs-sapphire-rapids --cpu sapphire_rapids -g cet -g runtime
 suite bochs-arrow-lake --cpu arrow_lake -g cet -g runtime
 say "ten CET guests that are broken on purpose, today's"
 mkdir -p "$results/guest-mutants"

@@ -60,9 +60,10 @@ make_hosts_ready() {
 # The tests need not look at the cache again.
 make_ready() { # HOST KERNEL-OR-CPU
 	# What asks for a password has to do so in the foreground.
-	if [[ $1 == bochs ]]; then
+	if [[ $1 == bochs* ]]; then
 		"$top/scripts/tools.sh" install bochs || exit 1
-	elif [[ $2 == patched* && ! -e $(offers_file "$1" "$2") ]]; then
+	fi
+	if [[ $2 == patched* && ! -e $(offers_file "$1" "$2") ]]; then
 		"$top/scripts/tools.sh" install build kernel || exit 1
 	fi
 	run_group prepare_host "$1" "$2" >"$work/ready" || exit 1
@@ -170,7 +171,7 @@ list_hosts() {
 	done
 	echo
 	echo "bochs: CPUs of Bochs, no hypervisor under the guest"
-	echo "  with --cpu: $all_cpus (default: $default_cpu)"
+	"$top/host/bochs/program.sh" --list | sed 's/^/  /'
 	echo "  offers: $(offers_of bochs)"
 	echo "  lacks: $(lacking "$all_needs" "$(offers_of bochs)")"
 	echo

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# standalone.sh TEST...: writes each test as one file, build/standalone/TEST
+# standalone.sh [--all-that-can] TEST...: writes each test as one file, build/standalone/TEST
+#
+# One that cannot stand alone is an error; with --all-that-can it is left out.
 #
 # Such a file is a shell script with an archive behind it: the part of this tree that the test needs to
 # run, in its place, and the kernel of the nested host, of those that the test may run on the first or
@@ -77,33 +79,49 @@ bundle_kernel() { # KERNEL
 	(cd "$folder" && find . -type f ! -name vmlinux | sort)
 }
 
-write_test() { # NAME
-	local elf arch words bundle requires
-	elf=$(setting "$1" elf) arch=$(setting "$1" arch) requires=$(setting "$1" requires)
+# Sets $host, and $kernel where that has one; or $why.
+can_stand_alone() { # NAME
+	local requires
+	requires=$(setting "$1" requires)
+	host=nested
 	choose_kernel nested "$requires" "$(setting "$1" kernels)" "$asked_kernel"
-	if [[ $kernel ]]; then
+	[[ -z $kernel ]] || return 0
+	host=bochs
+	[[ -z $(lacking "$requires" "$(offers_of bochs)") ]]
+}
+
+write_test() { # NAME
+	local elf arch words bundle=("${bochs[@]}")
+	elf=$(setting "$1" elf) arch=$(setting "$1" arch)
+	if [[ $host == nested ]]; then
 		words=$(bundle_kernel "$kernel")
 		mapfile -t bundle < <(printf '%s\n' "${nested[@]}" && echo "$words")
-		host=nested
-	elif [[ -z $(lacking "$requires" "$(offers_of bochs)") ]]; then
-		bundle=("${bochs[@]}")
-		host=bochs
-	else
-		echo "standalone.sh: $1: $why" >&2
-		return 1
 	fi
 	write_header "$1" "$host" "$kernel"
 	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "build/tests/$1" "build/guests/$arch/$elf" \
 		"${bundle[@]}"
 }
 
+all_that_can=
+if [[ ${1-} == --all-that-can ]]; then
+	all_that_can=yes
+	shift
+fi
 ((!$#)) || rm -rf "$top/build/standalone"
 mkdir -p "$top/build/standalone"
+trap 'rm -f "$top"/build/standalone/*.new' EXIT
+written=0
 for test; do
 	why=
 	file=$top/build/standalone/$test
+	if ! can_stand_alone "$test"; then
+		echo "standalone.sh: $test is left out: $why; the host bochs-kvm cannot be carried along" >&2
+		[[ $all_that_can ]] || exit 1
+		continue
+	fi
 	write_test "$test" >"$file.new"
 	chmod +x "$file.new"
 	mv "$file.new" "$file"
+	written=$((written + 1))
 done
-echo "build/standalone: $# tests, $(du -sh "$top/build/standalone" | cut -f 1)"
+echo "build/standalone: $written tests, $(du -sh "$top/build/standalone" | cut -f 1)"

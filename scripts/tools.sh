@@ -98,7 +98,12 @@ needs_of() {
 		need util-linux "flock and setpriv" has setpriv
 		;;
 	bochs)
-		[ -n "$(configured BOCHS "")" ] || need bochs "Bochs, CPUs with CET" has bochs-bin
+		if [ -z "$(configured BOCHS "")" ]; then
+			need bochs "Bochs, CPUs with CET" has bochs-bin
+			# Bochs depends on one display or another; this one brings the fewest libraries.
+			has bochs-bin || missing="$missing bochs-term"
+			need bochsbios "the BIOS of Bochs" test -e /usr/share/bochs/BIOS-bochs-latest
+		fi
 		;;
 	lint)
 		need clang-format "clang-format" has clang-format

@@ -59,7 +59,7 @@ machine_words() {
 	: "${plugins:=$(env -u LTDL_LIBRARY_PATH "${words[@]}" --help 2>&1 |
 		sed -n "s/.*LTDL_LIBRARY_PATH not set.*'\(.*\)'.*/\1/p")}"
 	plugins=LTDL_LIBRARY_PATH=$plugins:.
-	printf '%s\n' "${said%%$'\n'*}" env "$plugins" "${words[@]/#LTDL_LIBRARY_PATH=*/$plugins}"
+	printf '%s\n' "${said%%$'\n'*}" env "$plugins" "${words[@]/#LTDL_LIBRARY_PATH=*/"$plugins"}"
 }
 
 # The modules, one a line, with their parameters. What is built in has them from the command line. Without apicv:

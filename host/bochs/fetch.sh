@@ -67,7 +67,7 @@ collect() { # ROOT FOLDER
 check_version() {
 	local offered
 	offered=$(apt_version bochs)
-	[[ $offered == "$version"[.+]* ]] ||
+	[[ $offered == "$version"[.+-]* ]] ||
 		die "$suite has Bochs ${offered:-no more}, and this project knows $version"
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
+# program.sh --list: prints what Bochs there is for each CPU model, one a line
 # program.sh MODEL: prints "bochs-VERSION", then the words that start Bochs with this CPU model; one a line
 #
 #	tigerlake	Tiger Lake (2020): CET. Any Bochs from 2.7 on has it
@@ -64,10 +65,31 @@ print_words() { # COMMAND...
 	[[ $("$@" --help 2>&1) != *' -rc '* ]] || printf '%s\n' -rc commands
 }
 
+# Fetches nothing.
+list_models() {
+	local model fault command=("$(configured BOCHS bochs-bin)") said=
+	! command -v "${command[0]}" >/dev/null || said=$(ask "${command[@]}")
+	for model in $all_cpus; do
+		fault="it is not there"
+		! command -v "${command[0]}" >/dev/null || fault=$(fault_of "$said")
+		if [[ -z $fault ]]; then
+			echo "--cpu $model: ${command[0]}, version ${said%%$'\n'*}"
+		elif [[ -e $cache/bochs/3.0 ]]; then
+			echo "--cpu $model: 3.0 out of the cache (${command[0]}: $fault)"
+		else
+			echo "--cpu $model: 3.0, which the first test on it fetches (${command[0]}: $fault)"
+		fi
+	done
+}
+
 (($# == 1)) || {
-	echo "usage: program.sh MODEL" >&2
+	echo "usage: program.sh --list | MODEL" >&2
 	exit 2
 }
+if [[ $1 == --list ]]; then
+	list_models
+	exit
+fi
 model=$1
 [[ " $all_cpus " == *" $model "* ]] || {
 	say "unknown CPU model '$model' (there are: $all_cpus)"
@@ -82,7 +104,8 @@ if [[ $fault ]]; then
 		say "the configured $program does not serve: $fault; configure another one, or none (--bochs=)"
 		exit 1
 	fi
-	[[ $fault != *version* || $fault == *"no CPU model"* ]] || say "this system's Bochs is not used: $fault"
+	[[ $fault == "it is not there" || $fault == *"no CPU model"* ]] ||
+		say "this system's Bochs is not used: $fault"
 	folder=$("$here/fetch.sh")
 	mapfile -t command < <(fetched_command "$folder")
 fi

@@ -3,9 +3,10 @@
 #
 # run.sh MODEL START GUEST SMP MEM TIMEOUT APPEND: runs a guest on a CPU of Bochs
 #
-# START is what program.sh prints for MODEL, with \037 in place of each newline. The guest is booted by a ROM (rom/) and speaks at port 0xe9, which goes
-# to stdout as it comes. The status is the guest's own (lib/x86/platform.h); as of vmrun 124 if it does not end
-# within TIMEOUT seconds, 125 if Bochs cannot do what it was asked, 126 if the guest died by a triple fault.
+# START is what program.sh prints for MODEL, with \037 in place of each newline. The guest is booted by a ROM
+# (rom/) and speaks at port 0xe9, which goes to stdout as it comes. The status is the guest's own
+# (lib/x86/platform.h); as of vmrun 124 if it does not end within TIMEOUT seconds, 125 if Bochs cannot do what it
+# was asked, 126 if the guest died by a triple fault.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 rom=$here/../../build/host/bochs/rom/rom

@@ -149,7 +149,6 @@ if ! is_there; then
 	elif [[ -e $kernels/$name ]]; then
 		say "the cache entry $kernels/$name is damaged; it is fetched again"
 	fi
-	rm -rf "${kernels:?}/$name"
 	begin_folder "$name"
 	fetch
 fi

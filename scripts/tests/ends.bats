@@ -27,7 +27,7 @@ teardown() {
 run_guest() { # HOST ELF APPEND [TIMEOUT]
 	# shellcheck disable=SC2034,SC2016
 	VMABI_ON=$1 run bash -c '
-		name=broken arch=x86_64 smp=1 mem=64 requires= known=() hosts="nested tcg bochs" kernels="stock-7.2 patched"
+		name=broken arch=x86_64 smp=1 mem=64 requires= known=() hosts="nested tcg bochs bochs-kvm" kernels="stock-7.2 patched"
 		elf=$1 append=$2 timeout=$3 top=$4
 		source "$top/scripts/guest.sh"' guest "$2" "$3" "${4:-5}" "$top"
 }
@@ -137,16 +137,29 @@ says() { # TEXT...
 	says 'not ok 2 - the guest runs to its end' 'without a word from the guest'
 }
 
+@test "on KVM inside Bochs each of them is told as it is on the nested host" {
+	broken bochs-kvm well
+	[[ $status -eq 0 ]]
+	broken bochs-kvm fail
+	[[ $status -eq 1 ]]
+	says 'not ok 2 - the point that goes wrong' 'expected: 0x5' 'ok 3 - '
+	broken bochs-kvm halt
+	[[ $status -eq 1 ]]
+	says 'not ok 2 - the guest runs to its end' 'vCPU 0 hangs' 'halted with interrupts off'
+	broken bochs-kvm triple-fault
+	[[ $status -eq 1 ]]
+	says 'not ok 2 - the guest runs to its end' 'triple fault'
+}
+
 # The program stands where vmrun would; guest.sh passes it the same arguments.
-broken_host() { # HOW
+broken_host() { # HOW [HOST]
 	mkdir -p build/broken-host/build/{host/vmrun,guests/x86_64}
 	ln -sfn "$top/scripts" "$top/host" build/broken-host/
-	ln -sfn "$top"/build/host/{supervise,nested} build/broken-host/build/host/
+	ln -sfn "$top"/build/host/{supervise,nested,bochs-kvm} build/broken-host/build/host/
 	ln -sfn "$top/build/host/tests/l1_program" build/broken-host/build/host/vmrun/vmrun
 	ln -sfn "$top/build/guests/x86_64/host/tests/guests/broken.elf" \
 		build/broken-host/build/guests/x86_64/broken.elf
-	top=$top/build/broken-host
-	run_guest nested broken.elf "$1"
+	top=$top/build/broken-host run_guest "${2-nested}" broken.elf "$1"
 }
 
 @test "a host kernel that panics is told as that, with its lines" {
@@ -160,6 +173,9 @@ broken_host() { # HOW
 	[[ $status -eq 1 ]]
 	says 'ok 1 - the guest saw nothing wrong' "not ok 2 - the host's kernel log shows no fault" \
 		'WARNING: CPU: 0 PID: 1 at here'
+	broken_host log-fault bochs-kvm
+	[[ $status -eq 1 ]]
+	says "not ok 2 - the host's kernel log shows no fault" 'WARNING: CPU: 0 PID: 1 at here'
 }
 
 @test "a host that does not answer is told as that" {
