@@ -31,7 +31,8 @@ ingredients() {
 	cksum <"$init"
 }
 
-# Without what is for the other vendor's CPUs (host/bochs-kvm). Chained by &&, because `set -e` does nothing in a function whose failure is looked at.
+# Without what is for the other vendor's CPUs (host/bochs-kvm). Chained by &&, because `set -e` does nothing in a
+# function whose failure is looked at.
 pack_initrd() { # FOLDER
 	local root=$1/root
 	mkdir -p "$root"/{dev,proc,sys,modules} &&
