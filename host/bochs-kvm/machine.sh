@@ -65,7 +65,7 @@ machine_words() {
 # The modules, one a line, with their parameters. What is built in has them from the command line. Without apicv:
 # Bochs wants the posted interrupt descriptor at a page's begin (cpu/vmx.cc, VMenterLoadCheckVmControls), where
 # the SDM demands 64 bytes, and KVM keeps to that.
-machine_modules() { # KERNEL-FOLDER
+l1_modules() { # KERNEL-FOLDER
 	sed -e '/^ccp\.ko$/d' -e '/^kvm-amd\.ko$/d' -e 's/^kvm-intel\.ko$/& enable_apicv=0/' "$1/modules"
 }
 

@@ -14,6 +14,8 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 build=$here/../../build/host
 # shellcheck source=scripts/cache.sh
 source "$here/../../scripts/cache.sh"
+# shellcheck source=scripts/snapshots.sh
+source "$here/../../scripts/snapshots.sh"
 # shellcheck source=host/bochs-kvm/machine.sh
 source "$here/machine.sh"
 snapshots=$cache/snapshots-bochs
@@ -30,24 +32,12 @@ say() {
 ingredients() {
 	echo "$start"
 	machine_configuration
-	machine_modules "$kernel"
+	l1_modules "$kernel"
 	kernel_command_line
 	cat "$kernel/manifest"
 	cksum <"$init"
 	cksum <"$plugin"
 	cksum <"$pack"
-}
-
-# Without what is for the other vendor's CPUs. Chained by &&, because `set -e` does nothing in a function whose
-# failure is looked at.
-pack_initrd() { # FOLDER
-	local root=$1/root
-	mkdir -p "$root"/{dev,proc,sys,modules} &&
-		cp "$init" "$root/init" &&
-		machine_modules "$kernel" >"$root/modules/order" &&
-		(cd "$kernel" && cut -d ' ' -f 1 "$root/modules/order" | xargs -r cp -t "$root/modules") &&
-		(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd" &&
-		rm -r "$root"
 }
 
 # All that Bochs is started with. It opens what it writes into by name, where a full disk is an error; but
@@ -108,20 +98,8 @@ boot() { # FOLDER
 	say "KVM is up and saved after $(((${EPOCHREALTIME/[.,]/} - began) / 1000)) ms"
 }
 
-# The kernel's log is part of each result, so it must be seen to come out on the serial line.
-check_console() { # FOLDER
-	grep -qs l1-ready "$1/console" ||
-		die "the log of $(cat "$kernel/version") does not come out on the serial line, so that its faults" \
-			"would not be seen; build it with CONFIG_SERIAL_8250_CONSOLE"
-	if grep -qE 'WARNING: |BUG: ' "$1/console"; then
-		say "warning: the kernel finds fault with itself while it boots:" \
-			"$(grep -E -m 1 -o '(WARNING|BUG): .*' "$1/console" | tr -d '\r')"
-	fi
-}
-
-make_snapshot() {
+fill_snapshot() {
 	local said
-	work=$(mktemp -d "$snapshots/.new.XXXXXX" 2>&1) || no_room "$work"
 	said=$(fill_folder "$work" 2>&1) || no_room "$said"
 	say "booting L1 on $(cat "$kernel/version") for a snapshot (once)"
 	boot "$work"
@@ -131,24 +109,6 @@ make_snapshot() {
 	printf '%s\n' "${start#*$'\n'}" -r . >"$work/machine"
 	echo "${start%%$'\n'*}" >"$work/bochs"
 	rm -f "$work"/{initrd,input,log,output,console}
-	checksums "$work" >"$work/manifest"
-	chmod 755 "$work"
-	rm -rf "$snapshot"
-	mv "$work" "$snapshot"
-}
-
-no_room() { # MESSAGE
-	! is_no_space "$1" || die "$(no_space "$snapshots" $((memory + 50)))"
-	die "cannot make a snapshot in $snapshots: ${1##*$'\n'}"
-}
-
-clear_up() {
-	# The shell would report the end of the job in words of its own.
-	{
-		[[ -z $pid ]] || kill -KILL "$pid" || true
-		wait
-	} 2>/dev/null
-	[[ -z $work ]] || rm -rf "$work"
 }
 
 (($# == 1)) || {
@@ -166,18 +126,4 @@ grep -qx kvm-intel.ko "$kernel/modules" || [[ ! -s $kernel/modules ]] ||
 start=$(machine_words) || exit 1
 # Not in the pipe: what cannot be read is to end this.
 text=$(ingredients)
-snapshot=$snapshots/$(sha256sum <<<"$text" | head -c 16)
-
-if ! intact "$snapshot"; then
-	pid='' work=''
-	lock_cache "$snapshots"
-	if ! intact "$snapshot"; then
-		[[ ! -e $snapshot ]] || say "the snapshot $snapshot is damaged; it is made again"
-		# What one that was killed has left, and what nobody has used for two days.
-		find "$snapshots" -mindepth 1 -maxdepth 1 -type d \
-			\( -name '.new.*' -o -mtime +2 \) -exec rm -rf {} +
-		make_snapshot
-	fi
-fi
-touch "$snapshot" 2>/dev/null || true # it is in use
-echo "$snapshot"
+ensure_snapshot "$text"

@@ -13,6 +13,8 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=scripts/cache.sh
 source "$here/../../scripts/cache.sh"
+# shellcheck source=scripts/snapshots.sh
+source "$here/../../scripts/snapshots.sh"
 # shellcheck source=host/nested/machine.sh
 source "$here/machine.sh"
 snapshots=$cache/snapshots
@@ -31,16 +33,9 @@ ingredients() {
 	cksum <"$init"
 }
 
-# Without what is for the other vendor's CPUs (host/bochs-kvm). Chained by &&, because `set -e` does nothing in a
-# function whose failure is looked at.
-pack_initrd() { # FOLDER
-	local root=$1/root
-	mkdir -p "$root"/{dev,proc,sys,modules} &&
-		cp "$init" "$root/init" &&
-		sed /kvm-intel/d "$kernel/modules" >"$root/modules/order" &&
-		(cd "$kernel" && xargs -r cp -t "$root/modules" <"$root/modules/order") &&
-		(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd" &&
-		rm -r "$root"
+# Without what is for the other vendor's CPUs (host/bochs-kvm).
+l1_modules() { # KERNEL-FOLDER
+	sed /kvm-intel/d "$1/modules"
 }
 
 # QEMU would be killed by a write to a mapped file that finds no room, so that is tried out before,
@@ -87,7 +82,6 @@ boot_failure() { # FOLDER WHAT
 		"is it a kernel with what host/kernel/options names, and QEMU whole? (all that it said: $said)"
 }
 
-# The kernel's log is part of each result, so it must be seen to come out on the serial line.
 wait_until_ready() { # FOLDER
 	local end=$((SECONDS + boot_limit)) start=${EPOCHREALTIME/[.,]/}
 	until grep -qsx l1-ready "$1/output"; do
@@ -98,13 +92,6 @@ wait_until_ready() { # FOLDER
 	say "KVM is up after $(((${EPOCHREALTIME/[.,]/} - start) / 1000)) ms"
 	# The kernel has something to finish; what it does now no restored machine has to do.
 	sleep 0.5
-	grep -qs l1-ready "$1/console" ||
-		die "the log of $(cat "$kernel/version") does not come out on the serial line, so that its faults" \
-			"would not be seen; build it with CONFIG_SERIAL_8250_CONSOLE"
-	if grep -qE 'WARNING: |BUG: ' "$1/console"; then
-		say "warning: the kernel finds fault with itself while it boots:" \
-			"$(grep -E -m 1 -o '(WARNING|BUG): .*' "$1/console" | tr -d '\r')"
-	fi
 }
 
 tell_qemu() { # COMMAND [ARGUMENTS]
@@ -132,35 +119,17 @@ save_machine() { # FOLDER
 	boot_failure "$1" "QEMU does not save it within 60 s"
 }
 
-make_snapshot() {
-	work=$(mktemp -d "$snapshots/.new.XXXXXX" 2>&1) || no_room "$work"
+fill_snapshot() {
 	local said
 	said=$(make_room "$work" 2>&1) || no_room "$said"
 	said=$(pack_initrd "$work" 2>&1) || no_room "$said"
 	say "booting L1 on $(cat "$kernel/version") for a snapshot (once)"
 	start_qemu "$work"
 	wait_until_ready "$work"
+	check_console "$work"
 	save_machine "$work"
 	machine_restored "$qemu" >"$work/machine"
 	rm -f "$work"/{initrd,mailbox,errors,output,console}
-	checksums "$work" >"$work/manifest"
-	chmod 755 "$work"
-	rm -rf "$snapshot"
-	mv "$work" "$snapshot"
-}
-
-no_room() { # MESSAGE
-	! is_no_space "$1" || die "$(no_space "$snapshots" $((memory + 50)))"
-	die "cannot make a snapshot in $snapshots: ${1##*$'\n'}"
-}
-
-clear_up() {
-	# The shell would report the end of the coprocess in words of its own.
-	{
-		[[ -z $pid ]] || kill -KILL "$pid" || true
-		wait
-	} 2>/dev/null
-	[[ -z $work ]] || rm -rf "$work"
 }
 
 (($# == 3)) || {
@@ -176,19 +145,4 @@ boot=vmlinux
 [[ -e $kernel/$boot ]] || boot=bzImage
 # Not in the pipe: a QEMU that does not run is to end this.
 text=$(ingredients)
-snapshot=$snapshots/$(sha256sum <<<"$text" | head -c 16)
-
-if ! intact "$snapshot"; then
-	pid='' work=''
-	lock_cache "$snapshots"
-	if ! intact "$snapshot"; then
-		[[ ! -e $snapshot ]] || say "the snapshot $snapshot is damaged; it is made again"
-		# What one that was killed has left, and what nobody has used for two days:
-		# each build of a kernel makes one, in seconds.
-		find "$snapshots" -mindepth 1 -maxdepth 1 -type d \
-			\( -name '.new.*' -o -mtime +2 \) -exec rm -rf {} +
-		make_snapshot
-	fi
-fi
-touch "$snapshot" 2>/dev/null || true # it is in use
-echo "$snapshot"
+ensure_snapshot "$text"
