@@ -37,6 +37,7 @@ vmrun_options() {
 		xen-hcall=*) options+=("--xen=${need#*=}") ;;
 		hyperv) options+=(--hyperv) ;;
 		hyperv-enforce) options+=(--enforce-cpuid) ;;
+		kvm-hide=*) options+=(--hide-kvm "${need#*=}") ;;
 		force-emulation) options+=(--force-emulation) ;;
 		esac
 	done

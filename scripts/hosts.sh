@@ -13,6 +13,8 @@
 #	cet		the CPU has shadow stacks, and may have indirect branch tracking
 #	requests	vmrun is the VMM, and does what the guest asks it for (lib/vmrun/vmm.h)
 #	force-emulation	KVM executes an instruction in its emulator where the guest says so
+#	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
+#	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
 
 # The hosts with a kernel (nested, bochs-kvm) run on one of several (host/kernel/kernel.sh), of which a test may
 # admit only some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all
@@ -30,7 +32,7 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
 # shellcheck disable=SC2034
-all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests force-emulation"
+all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests force-emulation userfaultfd kvm-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -87,7 +89,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests force-emulation"
+			lacking "$offers" "xen-hcall requests force-emulation userfaultfd kvm-hide"
 		else
 			echo "$offers"
 		fi

@@ -10,6 +10,7 @@
 #include <vmrun/abi.h>
 
 #include "end.h"
+#include "pages.h"
 #include "say.h"
 #include "uart.h"
 #include "vcpu.h"
@@ -85,9 +86,10 @@ static void write_text(const struct vm *vm, uint32_t address)
 {
 	const volatile struct vmrun_text *text = (const void *)(vm->ram.data + address);
 	uint64_t begin = address + sizeof(*text);
-	uint32_t size = begin <= vm->ram.size ? text->size : 0;
+	bool present = begin <= vm->ram.size && pages_present(address, sizeof(*text));
+	uint32_t size = present ? text->size : 0;
 
-	if (begin <= vm->ram.size && size <= vm->ram.size - begin) {
+	if (present && size <= vm->ram.size - begin && pages_present(begin, size)) {
 		write_all(vm, vm->ram.data + begin, size);
 	} else if (end_claim()) {
 		say("the guest's text at 0x%x is not in its RAM", address);

@@ -48,6 +48,7 @@ static const char help[] =
 	"                     with --hyperv)\n"
 	"  --hyperv           all Hyper-V features that KVM has, but for the SynIC\n"
 	"  --enforce-cpuid    let KVM refuse Hyper-V features that CPUID does not show\n"
+	"  --hide-kvm BITS    hide these KVM features (EAX of its leaf +1), and refuse their use\n"
 	"  --force-emulation  switch KVM's forced emulation prefix on for the run\n"
 	"  --timeout SECONDS  time limit, such as 10 or 0.5 (none)\n"
 	"  --stats            times and number of exits on stderr at the end\n"

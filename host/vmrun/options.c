@@ -107,6 +107,12 @@ static bool set_value(struct options *options, const char *name, const char *val
 	if (!strcmp(name, "--mem"))
 		return parse_range(name, value, LAYOUT_MIN_MIB, LAYOUT_MAX_MIB, &options->mem_mib,
 				   why);
+	if (!strcmp(name, "--hide-kvm")) {
+		if (parse_number(value, &options->hide_kvm))
+			return true;
+		return refuse(why, "--hide-kvm %s: give 32 bits as a number, such as 0x4010",
+			      value);
+	}
 	if (!strcmp(name, "--timeout")) {
 		if (options_parse_seconds(value, &options->timeout_ns))
 			return true;
@@ -118,7 +124,8 @@ static bool set_value(struct options *options, const char *name, const char *val
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--smp", "--mem", "--append", "--timeout" };
+	static const char *const names[] = { "--smp", "--mem", "--append", "--hide-kvm",
+					     "--timeout" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))

@@ -17,6 +17,7 @@ struct options {
 	unsigned int mem_mib;
 	uint64_t timeout_ns; /* 0: none */
 	uint32_t xen_msr;    /* where xen is set */
+	uint32_t hide_kvm;   /* bits of EAX of KVM's feature leaf */
 	bool xen;
 	bool hyperv;
 	bool enforce_cpuid;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "emulation.h"
+#include "pages.h"
 #include "vm.h"
 
 #define LEAF7_ECX_SHSTK (1u << 7)
@@ -82,6 +83,14 @@ static void probe_emulation(void)
 	print("force-emulation", yes, detail.text);
 }
 
+static void probe_pages(void)
+{
+	struct message detail;
+	bool yes = pages_offered(&detail);
+
+	print("userfaultfd", yes, detail.text);
+}
+
 static void probe_capabilities(int fd)
 {
 	unsigned int xen = vm_capability(fd, KVM_CAP_XEN_HVM);
@@ -97,13 +106,16 @@ static void probe_capabilities(int fd)
 	print("hyperv-enforce", hyperv && enforce, "KVM_CAP_HYPERV_ENFORCE_CPUID");
 	probe_cet(fd);
 	probe_emulation();
+	probe_pages();
+	print("kvm-hide", vm_capability(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID),
+	      "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
 }
 
 void probe(void)
 {
-	static const char *const names[] = { "requests",       "xen-msr",	 "xen-hcall",
-					     "hyperv",	       "hyperv-enforce", "cet",
-					     "force-emulation" };
+	static const char *const names[] = { "requests",	"xen-msr",	  "xen-hcall",
+					     "hyperv",		"hyperv-enforce", "cet",
+					     "force-emulation", "userfaultfd",	  "kvm-hide" };
 	struct message why;
 	int fd = vm_open_kvm(&why);
 

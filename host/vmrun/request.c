@@ -10,13 +10,14 @@
 #include "emulation.h"
 #include "end.h"
 #include "move.h"
+#include "pages.h"
 #include "say.h"
 #include "statistic.h"
 #include "vcpu.h"
 #include "vm.h"
 
-_Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EINVAL == -EINVAL && VMRUN_ENOSYS == -ENOSYS &&
-		       VMRUN_EOPNOTSUPP == -EOPNOTSUPP,
+_Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EBUSY == -EBUSY && VMRUN_EINVAL == -EINVAL &&
+		       VMRUN_ENOSYS == -ENOSYS && VMRUN_EOPNOTSUPP == -EOPNOTSUPP,
 	       "the errors of the ABI are Linux's");
 
 /* The number of entries that KVM did, of one, or -1. */
@@ -115,6 +116,12 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
 		return statistic_of_vcpu(vcpu->fd, request->name, &request->value);
 	case VMRUN_FORCE_EMULATION:
 		return read_force_emulation(request);
+	case VMRUN_PAGE_OUT:
+		return pages_out(vcpu->vm, request->id, request->value);
+	case VMRUN_PAGE_IN:
+		return pages_in(vcpu->vm, request->id);
+	case VMRUN_PAGE_WAITING:
+		return pages_waiting(vcpu->vm, request->id, &request->value);
 	default:
 		return -ENOSYS;
 	}
@@ -130,7 +137,8 @@ void request_serve(struct vcpu *vcpu, uint32_t address)
 	const struct ram *ram = &vcpu->vm->ram;
 	struct vmrun_request request;
 
-	if (address > ram->size || ram->size - address < sizeof(request)) {
+	if (address > ram->size || ram->size - address < sizeof(request) ||
+	    !pages_present(address, sizeof(request))) {
 		if (end_claim()) {
 			say("the guest's request at 0x%x is not in its RAM", address);
 			end_now(vcpu->vm, STATUS_DIED);
@@ -141,5 +149,7 @@ void request_serve(struct vcpu *vcpu, uint32_t address)
 	request.name[sizeof(request.name) - 1] = 0;
 	vcpu_complete_exit(vcpu);
 	request.status = serve(vcpu, &request);
-	memcpy(ram->data + address, &request, sizeof(request));
+	/* A guest that has just paged it out does not want to know. */
+	if (pages_present(address, sizeof(request)))
+		memcpy(ram->data + address, &request, sizeof(request));
 }

@@ -39,6 +39,16 @@ void vcpu_create(struct vm *vm, unsigned int id)
 		fail("cannot map vCPU %u: %s", id, strerror(errno));
 }
 
+/* Else KVM gives every guest all of its features, whatever the leaf says. */
+static void enforce_kvm_features(int fd)
+{
+	struct kvm_enable_cap enable = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = { 1 } };
+
+	if (ioctl(fd, KVM_ENABLE_CAP, &enable) < 0)
+		fail("--hide-kvm: KVM_ENABLE_CAP(KVM_CAP_ENFORCE_PV_FEATURE_CPUID): %s",
+		     strerror(errno));
+}
+
 void vcpu_set_cpuid(struct vcpu *vcpu, struct cpuid *cpuid)
 {
 	cpuid_set_cpu(cpuid, vcpu->id);
@@ -46,6 +56,8 @@ void vcpu_set_cpuid(struct vcpu *vcpu, struct cpuid *cpuid)
 		fail("KVM_SET_CPUID2 on vCPU %u: %s", vcpu->id, strerror(errno));
 	if (vcpu->vm->options->enforce_cpuid)
 		hyperv_enforce_cpuid(vcpu->fd);
+	if (vcpu->vm->options->hide_kvm)
+		enforce_kvm_features(vcpu->fd);
 }
 
 static struct kvm_segment flat_segment(uint8_t type, uint16_t selector)

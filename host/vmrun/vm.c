@@ -121,6 +121,7 @@ static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
 	struct cpuid_wish wish = {
 		.xen = vm->options->xen,
 		.xen_msr = vm->options->xen_msr,
+		.hide_kvm = vm->options->hide_kvm,
 		.tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
 		.tsc_deadline = vm_capability(vm->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
 		.cpus = vm->options->smp,
@@ -148,6 +149,9 @@ void vm_configure(struct vm *vm)
 	create_irqchip(vm);
 	if (options->hyperv)
 		hyperv_require(vm);
+	if (options->hide_kvm && !vm_capability(vm->kvm_fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID))
+		fail("--hide-kvm: this KVM lacks KVM_CAP_ENFORCE_PV_FEATURE_CPUID: it takes Linux "
+		     "5.10 or newer");
 	if (options->xen)
 		xen_enable(vm);
 	map_memory(vm);

@@ -93,6 +93,20 @@ enum vmrun_service {
 
 	/* value = KVM's module parameter force_emulation_prefix: 0 if it is off */
 	VMRUN_FORCE_EMULATION,
+
+	/*
+	 * The pages of [id, id + value), guest-physical and page-aligned, become absent: whoever
+	 * touches one waits until it is brought in. VMRUN_EINVAL: not such pages of RAM; VMRUN_EBUSY:
+	 * one of them is absent already. A request or a text in such a page ends vmrun.
+	 */
+	VMRUN_PAGE_OUT,
+	/* The absent page at id comes back, with what was in it; VMRUN_ENOENT: it is not absent */
+	VMRUN_PAGE_IN,
+	/*
+	 * value = how many faults on the absent page at id have begun to wait for it: of a vCPU, or
+	 * of what KVM has waiting in its place; VMRUN_ENOENT: it is not absent
+	 */
+	VMRUN_PAGE_WAITING,
 	VMRUN_SERVICES
 };
 
@@ -102,6 +116,7 @@ enum vmrun_service {
 #define VMRUN_MOVE_SHADOW	   (1u << 0)
 
 #define VMRUN_ENOENT		   (-2)
+#define VMRUN_EBUSY		   (-16)
 #define VMRUN_EINVAL		   (-22)
 #define VMRUN_ENOSYS		   (-38) /* no such service */
 #define VMRUN_EOPNOTSUPP	   (-95)

@@ -140,3 +140,26 @@ bool vmm_forces_emulation(void)
 
 	return ask(&request) == 0 && request.value != 0;
 }
+
+int vmm_page_out(uint64_t gpa, uint64_t size)
+{
+	struct vmrun_request request = { .service = VMRUN_PAGE_OUT, .id = gpa, .value = size };
+
+	return ask(&request);
+}
+
+int vmm_page_in(uint64_t gpa)
+{
+	struct vmrun_request request = { .service = VMRUN_PAGE_IN, .id = gpa };
+
+	return ask(&request);
+}
+
+uint64_t vmm_page_waiting(uint64_t gpa)
+{
+	struct vmrun_request request = { .service = VMRUN_PAGE_WAITING, .id = gpa };
+	uint64_t value;
+
+	ask_for_value(&request, &value);
+	return value;
+}

@@ -90,4 +90,18 @@ int vmm_statistic(const char *name, uint64_t *value);
  */
 bool vmm_forces_emulation(void);
 
+/*
+ * Makes pages of RAM absent (gpa and size are page-aligned), as if the host had swapped them out:
+ * whoever touches one waits until it is brought in, or KVM has the guest do something else
+ * meanwhile. -22 (VMRUN_EINVAL): not pages of RAM; -16 (VMRUN_EBUSY): one is absent already. What
+ * the runtime itself needs, such as the stack, must stay.
+ */
+int vmm_page_out(uint64_t gpa, uint64_t size);
+
+/* Brings one page back, with what was in it. -2 (VMRUN_ENOENT): it is not absent. */
+int vmm_page_in(uint64_t gpa);
+
+/* How many faults wait for a page, of vCPUs or of what KVM has waiting. 0 if it is not absent. */
+uint64_t vmm_page_waiting(uint64_t gpa);
+
 #endif

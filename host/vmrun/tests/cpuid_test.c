@@ -89,6 +89,16 @@ TEST("KVM's leaves are alone at 0x40000000, and tell the TSC's frequency")
 	EXPECT_EQ(leaf(0x40000100, 0).function, 0xdead);
 }
 
+TEST("features of KVM that are to be hidden are not shown, and others are")
+{
+	struct cpuid_wish wish = { .cpus = 1, .hide_kvm = 0xff };
+
+	start();
+	ASSERT_TRUE(cpuid_build(&cpuid, &wish));
+	EXPECT_EQ(leaf(0x40000001, 0).eax, 0x1200);
+	EXPECT_EQ(leaf(0x40000001, 0).edx, 1);
+}
+
 TEST("Xen comes before KVM")
 {
 	struct cpuid_wish wish = { .cpus = 1, .xen = true, .xen_msr = 0x40000000 };

@@ -47,14 +47,15 @@ TEST("a guest alone gets the documented defaults")
 	EXPECT_FALSE(outcome.options.hyperv);
 	EXPECT_FALSE(outcome.options.enforce_cpuid);
 	EXPECT_FALSE(outcome.options.force_emulation);
+	EXPECT_EQ(outcome.options.hide_kvm, 0);
 	EXPECT_FALSE(outcome.options.stats);
 }
 
 TEST("options are taken with = or as the next word, before and after the guest")
 {
-	struct outcome outcome =
-		PARSE("--smp=4", "--mem", "128", "g", "--append", "a=b c", "--timeout=1.5",
-		      "--hyperv", "--enforce-cpuid", "--stats", "--force-emulation");
+	struct outcome outcome = PARSE("--smp=4", "--mem", "128", "g", "--append", "a=b c",
+				       "--timeout=1.5", "--hyperv", "--enforce-cpuid", "--stats",
+				       "--force-emulation", "--hide-kvm=0x4010");
 
 	ASSERT_TRUE(outcome.good, "%s", outcome.why.text);
 	EXPECT_STR_EQ(outcome.options.guest, "g");
@@ -65,6 +66,7 @@ TEST("options are taken with = or as the next word, before and after the guest")
 	EXPECT_TRUE(outcome.options.hyperv);
 	EXPECT_TRUE(outcome.options.enforce_cpuid);
 	EXPECT_TRUE(outcome.options.force_emulation);
+	EXPECT_EQ(outcome.options.hide_kvm, 0x4010);
 	EXPECT_TRUE(outcome.options.stats);
 }
 
@@ -134,6 +136,8 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--mem", "-1" }, "--mem -1: give a number" },
 		{ { "g", "--timeout", "0" }, "--timeout 0: give seconds above 0" },
 		{ { "g", "--timeout", "1s" }, "--timeout 1s: give seconds" },
+		{ { "g", "--hide-kvm" }, "--hide-kvm needs a value" },
+		{ { "g", "--hide-kvm", "all" }, "--hide-kvm all: give 32 bits" },
 		{ { "g", "--xen=1" }, "--xen=1: give an MSR from 0x40000000 to 0x4fffffff" },
 		{ { "g", "--xen=0x50000000" }, "--xen=0x50000000: give an MSR" },
 		{ { "g", "--xen=0x" }, "--xen=0x: give an MSR" },
