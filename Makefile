@@ -120,6 +120,13 @@ build/host/tests/multiboot.elf: host/tests/multiboot.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-n,-Ttext=0x100000,-e,start $< -o $@
 
+# The tests of guest_memfd (unittests.cfg, runs = host).
+GMEM_OBJECTS := $(patsubst %.c,build/hosted/%.o,$(wildcard host/tests/gmem/common/*.c)) $(HOSTED_HARNESS)
+
+build/host/tests/gmem/%: build/hosted/host/tests/gmem/%.o $(GMEM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -static -pthread $^ -o $@
+
 build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@

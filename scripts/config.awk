@@ -4,7 +4,7 @@
 # its fields separated by the unit separator \037 (they may be empty, and may hold spaces):
 #
 #	tests	name, section, file, groups, arch, smp, mem, append, requires, host,
-#		kernel, timeout;
+#		kernel, timeout, runs;
 #		one record for each architecture of a section; the name is SECTION-ARCH
 #	known	section, tests, point, where, reason; one record for each point of a section, whose key
 #		may stand there several times
@@ -15,12 +15,13 @@
 BEGIN {
 	sep = "\037"
 	if (kind == "tests") {
-		keys = "file groups arch smp mem append requires host kernel timeout"
+		keys = "file groups arch smp mem append requires host kernel timeout runs"
 		needed = "file groups"
 		words["arch"] = "x86_64 i386"
 		words["host"] = hosts
 		words["kernel"] = kernels
 		words["requires"] = needs
+		words["runs"] = "guest host"
 		lowest["smp"] = 1; highest["smp"] = 64
 		lowest["mem"] = 16; highest["mem"] = 3072
 		lowest["timeout"] = 1; highest["timeout"] = 3600
@@ -74,7 +75,7 @@ function check_file(text,   line, status) {
 	close(root text)
 	if (text !~ /\.c$/)
 		complain(FNR, "file takes a C file, not '" text "'")
-	else if (text ~ /^(lib|host|scripts)\/|^\/|\.\./)
+	else if (text ~ /^(lib|scripts)\/|^\/|\.\./ || text ~ /^host\// && text !~ /^host\/tests\/[^\/]+\/[^\/]+$/)
 		complain(FNR, "file takes a test of this tree; " text " is none")
 	else if (status < 0)
 		complain(FNR, "there is no file " text)
@@ -82,6 +83,23 @@ function check_file(text,   line, status) {
 
 function field(key, fallback) {
 	return (key in value) ? value[key] : fallback
+}
+
+# What is a program on the host is none of the guest's, and the other way round.
+function check_runs(   key, i, n, list) {
+	if (field("runs", "guest") == "guest") {
+		if (value["file"] ~ /^host\//)
+			complain(section_line, "section [" section "] has a file of host/, but not 'runs = host'")
+		return
+	}
+	if (value["file"] != "" && value["file"] !~ /^host\/tests\//)
+		complain(section_line, "section [" section "] has 'runs = host', but no file of host/tests")
+	if (!among("kvm", value["requires"]))
+		complain(section_line, "section [" section "] has 'runs = host', and so requires kvm")
+	n = split("arch smp mem append", list, " ")
+	for (i = 1; i <= n; i++)
+		if (list[i] in value)
+			complain(section_line, "section [" section "] has 'runs = host', and no use for '" list[i] "'")
 }
 
 function end_section(   i, n, list, arch) {
@@ -96,13 +114,15 @@ function end_section(   i, n, list, arch) {
 			out[++records] = section sep value["tests"] sep point[i] sep \
 				value["where"] sep value["reason"]
 	} else {
-		n = split(field("arch", "x86_64 i386"), arch, " ")
+		check_runs()
+		n = split(field("arch", field("runs") == "host" ? "x86_64" : "x86_64 i386"), arch, " ")
 		for (i = 1; i <= n; i++)
 			out[++records] = section "-" arch[i] sep section sep value["file"] sep \
 				value["groups"] sep arch[i] sep field("smp", 1) sep \
 				field("mem", 64) sep field("append", "") sep \
 				field("requires", "") sep field("host", hosts) sep \
-				field("kernel", kernels) sep field("timeout", 20)
+				field("kernel", kernels) sep field("timeout", 20) sep \
+				field("runs", "guest")
 	}
 }
 

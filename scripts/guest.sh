@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Runs one guest on a host; its TAP goes to stdout. Sourced by each script in build/tests, which sets
-# name, elf, arch, smp, mem, append, requires, hosts, kernels, timeout, known and top.
+# Runs one guest, or a program in its place, on a host; its TAP goes to stdout. Sourced by each script in
+# build/tests, which sets name, elf or program, arch, smp, mem, append, requires, hosts, kernels, timeout,
+# known and top.
 #
 # From the environment: VMABI_ON, VMABI_KERNEL, VMABI_CPU and VMABI_VMM choose as run_tests.sh --on, --kernel,
 # --cpu and --vmm do; VMABI_READY is told by ready().
@@ -12,7 +13,8 @@ set -euo pipefail
 source "$top/scripts/hosts.sh"
 
 vmm=${VMABI_VMM-}
-guest=$top/build/guests/$arch/$elf
+program=${program-}
+guest=$top/${program:-build/guests/$arch/${elf-}}
 vmrun=$top/build/host/vmrun/vmrun
 
 skip_all() {
@@ -87,6 +89,16 @@ known_bugs() { # HOST/KERNEL-OR-CPU EMULATOR-VERSION-COMMAND
 	done
 }
 
+# What a host with a KVM of its own runs there; a program has no VMM, and no options.
+in_kvm() {
+	if [[ $program ]]; then
+		run=("$guest")
+	else
+		vmrun_options
+		run=("$vmrun" "$guest" "${options[@]}")
+	fi
+}
+
 make_ready() { # HOST KERNEL-OR-CPU
 	local text
 	text=$(prepare_host "$1" "$2") || exit 2
@@ -100,15 +112,15 @@ choose_ready_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL
 case $host in
 nested)
 	known_bugs "nested/$(kernel_place nested "$kernel")" qemu_version
-	vmrun_options
+	in_kvm
 	watch=(--kernel-log)
-	command=("$top/host/nested/run.sh" "$readiness" "$vmrun" "$guest" "${options[@]}")
+	command=("$top/host/nested/run.sh" "$readiness" "${run[@]}")
 	;;
 bochs-kvm)
 	known_bugs "bochs-kvm/$(kernel_place bochs-kvm "$kernel")" bochs_kvm_version
-	vmrun_options
+	in_kvm
 	watch=(--kernel-log)
-	command=("$top/host/bochs-kvm/run.sh" "$readiness" "$vmrun" "$guest" "${options[@]}")
+	command=("$top/host/bochs-kvm/run.sh" "$readiness" "${run[@]}")
 	;;
 bochs)
 	known_bugs "bochs/${VMABI_CPU:-$default_cpu}" bochs_version
@@ -119,7 +131,9 @@ bochs)
 local)
 	known_bugs "local/$(uname -r)" no_emulator
 	watch=()
-	if [[ $vmm == qemu ]]; then
+	if [[ $program ]]; then
+		command=("$guest")
+	elif [[ $vmm == qemu ]]; then
 		qemu_options kvm host
 		watch=(--qemu-status)
 		command=("$(qemu_program)" "${options[@]}")

@@ -12,6 +12,7 @@
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
 #	cet		the CPU has shadow stacks, and may have indirect branch tracking
 #	requests	vmrun is the VMM, and does what the guest asks it for (lib/vmrun/vmm.h)
+#	gmem		a VM of the default type has guest_memfd
 #	force-emulation	KVM executes an instruction in its emulator where the guest says so
 #	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
 #	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
@@ -32,7 +33,7 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
 # shellcheck disable=SC2034
-all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests force-emulation userfaultfd kvm-hide"
+all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests gmem force-emulation userfaultfd kvm-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # From unittests.cfg and knownbugs.cfg, makes build/tests/NAME (a script that runs one test) for each
-# test of the configured architectures, and build/tests.mk, which tells make their guests.
+# test of the configured architectures, and build/tests.mk, which tells make their guests and programs.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 top=$PWD
@@ -27,13 +27,13 @@ known_bugs_of() { # NAME SECTION: lines WHERE \037 POINT \037 REASON
 	done <<<"$known"
 }
 
-write_test() {
+write_test() { # elf|program FILE
 	local line
 	cat <<-END
 		#!/usr/bin/env bash
 		# One vmabi test, made from [$section] of unittests.cfg. Run it by hand, or by run_tests.sh.
 		name=$(quoted "$name")
-		elf=$(quoted "${file%.c}.elf")
+		$1=$(quoted "$2")
 		arch=$arch
 		smp=$smp
 		mem=$mem
@@ -63,12 +63,17 @@ known=$(read_config known knownbugs.cfg)
 rm -rf build/tests
 mkdir -p build/tests
 tests='' guests=''
-while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts kernels timeout; do
+while IFS=$'\037' read -r name section file _ arch smp mem append requires hosts kernels timeout runs; do
 	[[ " $archs " == *" $arch "* ]] || continue
-	write_test >"build/tests/$name"
+	if [[ $runs == host ]]; then
+		guest=build/${file%.c}
+		write_test program "$guest" >"build/tests/$name"
+	else
+		guest=build/guests/$arch/${file%.c}.elf
+		write_test elf "${file%.c}.elf" >"build/tests/$name"
+	fi
 	chmod +x "build/tests/$name"
 	tests+=" $name"
-	guest=build/guests/$arch/${file%.c}.elf
 	[[ " $guests " == *" $guest "* ]] || guests+=" $guest"
 done <<<"$records"
 echo "$asked" >build/tests/.asked

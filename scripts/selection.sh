@@ -72,14 +72,14 @@ select_tests() {
 }
 
 list_tests() {
-	local record name section file members arch smp mem append requires hosts kernels timeout choice
+	local record name section file members arch smp mem append requires hosts kernels timeout runs choice
 	local format='%-32s %-16s %-28s %s\n'
 	# shellcheck disable=SC2059
 	printf "$format" TEST GROUPS NEEDS HOST
 	for record in "${selected[@]}"; do
 		# shellcheck disable=SC2034
 		IFS=$'\037' read -r name section file members arch smp mem append requires hosts \
-			kernels timeout <<<"$record"
+			kernels timeout runs <<<"$record"
 		choose_host "$requires" "$hosts" "$kernels" "$on" "$asked_kernel" "$vmm"
 		choice=$(host_choice "$host" "$kernel" "$cpu")
 		[[ -z $choice ]] || host+=" ($choice)"

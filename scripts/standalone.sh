@@ -91,14 +91,15 @@ can_stand_alone() { # NAME
 }
 
 write_test() { # NAME
-	local elf arch words bundle=("${bochs[@]}")
-	elf=$(setting "$1" elf) arch=$(setting "$1" arch)
+	local guest words bundle=("${bochs[@]}")
+	guest=$(setting "$1" program)
+	[[ $guest ]] || guest=build/guests/$(setting "$1" arch)/$(setting "$1" elf)
 	if [[ $host == nested ]]; then
 		words=$(bundle_kernel "$kernel")
 		mapfile -t bundle < <(printf '%s\n' "${nested[@]}" && echo "$words")
 	fi
 	write_header "$1" "$host" "$kernel"
-	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "build/tests/$1" "build/guests/$arch/$elf" \
+	tar -c -C "$top" --owner=0 --group=0 "${common[@]}" "build/tests/$1" "$guest" \
 		"${bundle[@]}"
 }
 

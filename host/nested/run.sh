@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # run.sh SNAPSHOT VMRUN GUEST [VMRUN-OPTION]...: runs a guest by vmrun in a restored L1
+# run.sh SNAPSHOT PROGRAM: runs a program there
 #
-# SNAPSHOT is the folder that prepare.sh prints. What vmrun and the guest write goes to stdout, the status is vmrun's
-# (127: L1 broke down), and L1's kernel log goes to $VMABI_SCRATCH/console, if that is set.
+# SNAPSHOT is the folder that prepare.sh prints. What is written there goes to stdout, the status is the
+# program's (127: L1 broke down), and L1's kernel log goes to $VMABI_SCRATCH/console, if that is set.
 set -euo pipefail
-snapshot=$1 vmrun=$2 guest=$3
+snapshot=$1 program=$2 guest=${3-}
 console=/dev/null
 [[ -z ${VMABI_SCRATCH-} ]] || console=$VMABI_SCRATCH/console
 exec "${BASH_SOURCE[0]%/*}/../../build/host/nested/restore/restore" --console "$console" \
-	--file "$vmrun" --file "$guest" "$snapshot" \
-	-- "/${vmrun##*/}" "${@:4}" "/${guest##*/}"
+	--file "$program" ${guest:+--file "$guest"} "$snapshot" \
+	-- "/${program##*/}" "${@:4}" ${guest:+"/${guest##*/}"}

@@ -65,7 +65,7 @@ fields() { # RECORD FIELD...: those fields, joined by |
 
 @test "an unknown key is refused, and the known ones are named" {
 	read_tests "$good"$'grops = x'
-	refused 4 "unknown key 'grops' (there are: file groups arch smp mem append requires host kernel timeout)"
+	refused 4 "unknown key 'grops' (there are: file groups arch smp mem append requires host kernel timeout runs)"
 }
 
 @test "a key twice in a section is refused" {
@@ -116,6 +116,33 @@ fields() { # RECORD FIELD...: those fields, joined by |
 		read_tests "$good$bad"
 		refused 4 "${bad%% *} takes a number from"
 	done
+}
+
+@test "a program on the host is one test, for x86_64, and what runs is the last field" {
+	mkdir -p "$BATS_TEST_TMPDIR/host/tests/a"
+	touch "$BATS_TEST_TMPDIR/host/tests/a/good.c"
+	read_tests $'[a]\nfile = host/tests/a/good.c\ngroups = g\nruns = host\nrequires = kvm'
+	[[ $status -eq 0 && ${#lines[@]} -eq 1 && $(fields "${lines[0]}" 1,5,13) == 'a-x86_64|x86_64|host' ]]
+	read_tests "$good"
+	[[ $(fields "${lines[0]}" 13) == guest ]]
+}
+
+@test "a program on the host lies in a folder of host/tests, needs KVM, and has nothing of a guest" {
+	local program=$'[a]\nfile = host/tests/a/good.c\ngroups = g\n'
+	mkdir -p "$BATS_TEST_TMPDIR/host/tests/a"
+	touch "$BATS_TEST_TMPDIR/host/tests/a/good.c" "$BATS_TEST_TMPDIR/host/good.c"
+	read_tests "$program"
+	refused 1 "section [a] has a file of host/, but not 'runs = host'"
+	read_tests "$good"$'runs = host\nrequires = kvm'
+	refused 1 "section [a] has 'runs = host', but no file of host/tests"
+	read_tests "$program"'runs = host'
+	refused 1 "section [a] has 'runs = host', and so requires kvm"
+	read_tests "$program"$'runs = host\nrequires = kvm\nsmp = 2'
+	refused 1 "section [a] has 'runs = host', and no use for 'smp'"
+	read_tests $'[a]\nfile = host/good.c\ngroups = g\nruns = host\nrequires = kvm' || true
+	[[ $status -eq 1 && $stderr == *":2: file takes a test of this tree; host/good.c is none"* ]]
+	read_tests "$good"'runs = moon'
+	refused 4 "unknown runs 'moon' (there are: guest host)"
 }
 
 @test "a key before the first section is refused" {

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What KVM's interface has of guest_memfd, for headers older than it
+ *
+ * Source: include/uapi/linux/kvm.h and arch/x86/include/uapi/asm/kvm.h of Linux 7.2;
+ * Documentation/virt/kvm/api.rst, KVM_CREATE_GUEST_MEMFD and KVM_SET_USER_MEMORY_REGION2.
+ */
+#ifndef GMEM_ABI_H
+#define GMEM_ABI_H
+
+#include <linux/kvm.h>
+
+#ifndef KVM_X86_DEFAULT_VM
+#define KVM_X86_DEFAULT_VM	0
+#define KVM_X86_SW_PROTECTED_VM 1
+#endif
+
+#ifndef KVM_CAP_GUEST_MEMFD
+#define KVM_CAP_GUEST_MEMFD 234
+#define KVM_CAP_VM_TYPES    235
+#endif
+
+/* 6.18 was the first with flags; its release candidates called this KVM_CAP_GUEST_MEMFD_MMAP. */
+#ifndef KVM_CAP_GUEST_MEMFD_FLAGS
+#define KVM_CAP_GUEST_MEMFD_FLAGS 244
+#endif
+
+#ifndef GUEST_MEMFD_FLAG_MMAP
+#define GUEST_MEMFD_FLAG_MMAP (1ull << 0)
+#endif
+#ifndef GUEST_MEMFD_FLAG_INIT_SHARED
+#define GUEST_MEMFD_FLAG_INIT_SHARED (1ull << 1)
+#endif
+
+#ifndef KVM_CREATE_GUEST_MEMFD
+struct kvm_create_guest_memfd {
+	__u64 size;
+	__u64 flags;
+	__u64 reserved[6];
+};
+#define KVM_CREATE_GUEST_MEMFD _IOWR(KVMIO, 0xd4, struct kvm_create_guest_memfd)
+#endif
+
+#ifndef KVM_SET_USER_MEMORY_REGION2
+#define KVM_MEM_GUEST_MEMFD (1u << 2)
+struct kvm_userspace_memory_region2 {
+	__u32 slot;
+	__u32 flags;
+	__u64 guest_phys_addr;
+	__u64 memory_size;
+	__u64 userspace_addr;
+	__u64 guest_memfd_offset;
+	__u32 guest_memfd;
+	__u32 pad1;
+	__u64 pad2[14];
+};
+#define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
+#endif
+
+#endif
