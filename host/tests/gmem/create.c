@@ -3,11 +3,11 @@
  * Making a guest_memfd: the sizes and flags that KVM_CREATE_GUEST_MEMFD takes, per type of VM
  *
  * A size is a whole number of pages above 0 and, as it becomes a loff_t, below 2^63; no memory is
- * allocated for it (virt/kvm/guest_memfd.c, kvm_gmem_create). The flags are checked against what the
- * VM offers, which is what KVM_CAP_GUEST_MEMFD_FLAGS says of it (include/linux/kvm_host.h,
- * kvm_gmem_get_supported_flags): a VM with private memory has no INIT_SHARED, as KVM tracks private
- * and shared pages outside of the file (arch/x86/kvm/x86.c, kvm_arch_supports_gmem_init_shared).
- * /dev/kvm, asked itself, says what some VM may have.
+ * allocated for it (virt/kvm/guest_memfd.c, kvm_gmem_create). The flags are checked against what
+ * the VM offers, which is what KVM_CAP_GUEST_MEMFD_FLAGS says of it (include/linux/kvm_host.h,
+ * kvm_gmem_get_supported_flags): a VM with private memory has no INIT_SHARED, as KVM tracks
+ * private and shared pages outside of the file (arch/x86/kvm/x86.c,
+ * kvm_arch_supports_gmem_init_shared). /dev/kvm, asked itself, says what some VM may have.
  */
 #include "common/gmem.h"
 

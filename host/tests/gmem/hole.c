@@ -2,10 +2,10 @@
 /*
  * Punching holes: what lies in the hole is given back and reads zero, and nothing else changes
  *
- * A hole begins and ends at pages (virt/kvm/guest_memfd.c, kvm_gmem_fallocate), and may reach beyond the
- * end of the file, where there is nothing to give back; the file's size stays (kvm_gmem_punch_hole). Its pages leave
- * every mapping there is, before they are freed (mm/truncate.c, truncate_inode_pages_range), and the next
- * access gets new ones.
+ * A hole begins and ends at pages (virt/kvm/guest_memfd.c, kvm_gmem_fallocate), and may reach
+ * beyond the end of the file, where there is nothing to give back; the file's size stays
+ * (kvm_gmem_punch_hole). Its pages leave every mapping there is, before they are freed
+ * (mm/truncate.c, truncate_inode_pages_range), and the next access gets new ones.
  */
 #include "common/gmem.h"
 #include "common/touch.h"
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define PAGES 8
+#define SIZE  (PAGES * PAGE)
 
 struct hole {
 	const char *what;
@@ -29,10 +30,10 @@ static const struct hole holes[] = {
 	{ "three in the middle", 2 * PAGE, 3 * PAGE },
 	{ "all but the first", PAGE, (PAGES - 1) * PAGE },
 	{ "all but the last", 0, (PAGES - 1) * PAGE },
-	{ "all", 0, PAGES *PAGE },
+	{ "all", 0, SIZE },
 	{ "over the end", (PAGES - 2) * PAGE, 4 * PAGE },
-	{ "from the end", PAGES *PAGE, PAGE },
-	{ "behind the end", 4 * PAGES *PAGE, 2 * PAGE },
+	{ "from the end", SIZE, PAGE },
+	{ "behind the end", 4 * SIZE, 2 * PAGE },
 	{ "all, and far beyond", 0, 1ll << 50 },
 };
 
@@ -47,7 +48,7 @@ static const struct hole misaligned[] = {
 	{ "nothing", PAGE, 0 },
 	{ "less than nothing", PAGE, -PAGE },
 	{ "before the file", -(int64_t)PAGE, 2 * PAGE },
-	{ "half past the end", PAGES *PAGE, PAGE / 2 },
+	{ "half past the end", SIZE, PAGE / 2 },
 };
 
 struct memory {

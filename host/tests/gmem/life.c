@@ -2,9 +2,10 @@
 /*
  * How long a guest_memfd lives: duplicates, children, and a VM that is gone
  *
- * Descriptors from dup() and fork() name one file, with one set of bindings. The memory belongs to the
- * file's inode, which every descriptor and every mapping holds; the file in turn holds the VM, so that closing the VM
- * ends neither (virt/kvm/guest_memfd.c, __kvm_gmem_create: kvm_get_kvm; kvm_gmem_release).
+ * Descriptors from dup() and fork() name one file, with one set of bindings. The memory belongs to
+ * the file's inode, which every descriptor and every mapping holds; the file in turn holds the VM,
+ * so that closing the VM ends neither (virt/kvm/guest_memfd.c, __kvm_gmem_create: kvm_get_kvm;
+ * kvm_gmem_release).
  */
 #include "common/gmem.h"
 #include "common/touch.h"

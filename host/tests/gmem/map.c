@@ -2,10 +2,10 @@
 /*
  * Mapping a guest_memfd: who may, how, and what an access to the mapping does
  *
- * A file can be mapped if it was made with GUEST_MEMFD_FLAG_MMAP; without, mmap() is ENODEV, whatever
- * else it asks for. The mapping must be shared: a private one would be a copy of guest memory, and is
- * EINVAL (virt/kvm/guest_memfd.c, kvm_gmem_mmap). The file lies on a mount without exec: PROT_EXEC is
- * EPERM (kvm_gmem_init_mount; mm/mmap.c, do_mmap).
+ * A file can be mapped if it was made with GUEST_MEMFD_FLAG_MMAP; without, mmap() is ENODEV,
+ * whatever else it asks for. The mapping must be shared: a private one would be a copy of guest
+ * memory, and is EINVAL (virt/kvm/guest_memfd.c, kvm_gmem_mmap). The file lies on a mount without
+ * exec: PROT_EXEC is EPERM (kvm_gmem_init_mount; mm/mmap.c, do_mmap).
  *
  * A mapped page can be touched if it lies inside of the file, and if the file was made with
  * GUEST_MEMFD_FLAG_INIT_SHARED, or else is private to the guest (kvm_gmem_fault_user_mapping). Any

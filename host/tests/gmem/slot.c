@@ -2,11 +2,11 @@
 /*
  * Binding pages of a guest_memfd to memory slots: KVM_SET_USER_MEMORY_REGION2
  *
- * A slot takes a range of whole pages inside of a file of its own VM; no two slots take the same pages of one
- * file, or the same guest physical addresses: both EEXIST (virt/kvm/guest_memfd.c, kvm_gmem_bind; kvm_main.c,
- * kvm_set_memory_region). A slot that is bound cannot be changed, only deleted. It can be neither read-only nor logged
- * (check_memory_region_flags). The file's end does not end the slot, and the slot does not hold the file
- * (kvm_gmem_release, kvm_gmem_unbind).
+ * A slot takes a range of whole pages inside of a file of its own VM; no two slots take the same
+ * pages of one file, or the same guest physical addresses: both EEXIST (virt/kvm/guest_memfd.c,
+ * kvm_gmem_bind; kvm_main.c, kvm_set_memory_region). A slot that is bound cannot be changed, only
+ * deleted. It can be neither read-only nor logged (check_memory_region_flags). The file's end does
+ * not end the slot, and the slot does not hold the file (kvm_gmem_release, kvm_gmem_unbind).
  */
 #include "common/gmem.h"
 

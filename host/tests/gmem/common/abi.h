@@ -57,4 +57,14 @@ struct kvm_userspace_memory_region2 {
 #define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
 #endif
 
+/* What lies in struct kvm_run's union when KVM_RUN was EFAULT or EHWPOISON with this reason. */
+#ifndef KVM_EXIT_MEMORY_FAULT
+#define KVM_EXIT_MEMORY_FAULT 39
+#endif
+struct gmem_fault {
+	__u64 flags;
+	__u64 gpa;
+	__u64 size;
+};
+
 #endif

@@ -115,6 +115,11 @@ int gmem_unbind(int vm, unsigned int id)
 	return ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region) ? -errno : 0;
 }
 
+const struct gmem_fault *gmem_fault_of(const struct kvm_run *run)
+{
+	return (const struct gmem_fault *)run->padding;
+}
+
 int gmem_in_child(int (*body)(void *context), void *context)
 {
 	int status;

@@ -58,6 +58,9 @@ int gmem_unbind(int vm, unsigned int id);
 						 .file = (slot_file), \
 						 __VA_ARGS__ })
 
+/* What KVM says of a memory fault. */
+const struct gmem_fault *gmem_fault_of(const struct kvm_run *run);
+
 /*
  * Runs a body in a child of fork() and returns its exit status, or 128 and the signal that ended
  * it. The child has no test points of its own.
