@@ -86,8 +86,8 @@ static uint32_t take_not_present(struct x86_fault fault)
 	EXPECT_NE(fault.cr2, 0);
 	EXPECT_NE((uint32_t)fault.cr2, ASYNC_PF_WAKE_ALL);
 	EXPECT_EQ(fault.cr2 >> 16 >> 16, 0);
-	EXPECT_EQ(async_pf_area.flags, KVM_PV_REASON_PAGE_NOT_PRESENT);
-	async_pf_area.flags = 0;
+	EXPECT_EQ(async_pf_area()->flags, KVM_PV_REASON_PAGE_NOT_PRESENT);
+	async_pf_area()->flags = 0;
 	return (uint32_t)fault.cr2;
 }
 
@@ -124,7 +124,7 @@ TEST("at CPL 3 PF is delivered with a token, and page ready with the same token"
 	EXPECT_TRUE(async_pf_stays(0));
 	bring_back(page, token, 1);
 	expect_contents(page, 1);
-	EXPECT_EQ(async_pf_area.flags, 0);
+	EXPECT_EQ(async_pf_area()->flags, 0);
 	EXPECT_TRUE(async_pf_stays(1));
 	async_pf_reset();
 	page_free((void *)page);
@@ -242,8 +242,8 @@ static void check_silent(struct x86_fault (*touch)(uintptr_t page, uintptr_t *va
 	EXPECT_EQ(value, CONTENTS + 4);
 	EXPECT_TRUE(watch.waited);
 	EXPECT_EQ(watch.kicked, interruptible);
-	EXPECT_EQ(async_pf_area.flags, 0);
-	EXPECT_EQ(async_pf_area.token, 0);
+	EXPECT_EQ(async_pf_area()->flags, 0);
+	EXPECT_EQ(async_pf_area()->token, 0);
 	EXPECT_TRUE(async_pf_stays(0));
 	EXPECT_EQ(kicks, 1);
 	async_pf_reset();
@@ -296,7 +296,7 @@ TEST("when it is enabled without interrupts nothing is delivered at CPL 3")
 {
 	need_async_pf();
 	async_pf_reset();
-	wrmsr(MSR_KVM_ASYNC_PF_EN, (uintptr_t)&async_pf_area | KVM_ASYNC_PF_ENABLED);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, (uintptr_t)async_pf_area() | KVM_ASYNC_PF_ENABLED);
 	check_silent(user_interruptible, true);
 }
 
@@ -310,12 +310,12 @@ TEST("KVM sets the flags at each fault, and does not clear them")
 	for (unsigned int i = 0; i < COUNT_OF(pages); i++) {
 		pages[i] = absent_page(i);
 		token = fault_at_user(pages[i]);
-		async_pf_area.flags = KVM_PV_REASON_PAGE_NOT_PRESENT;
+		async_pf_area()->flags = KVM_PV_REASON_PAGE_NOT_PRESENT;
 		bring_back(pages[i], token, i + 1);
-		EXPECT_EQ(async_pf_area.flags, KVM_PV_REASON_PAGE_NOT_PRESENT);
-		async_pf_area.flags = 0;
+		EXPECT_EQ(async_pf_area()->flags, KVM_PV_REASON_PAGE_NOT_PRESENT);
+		async_pf_area()->flags = 0;
 		expect_contents(pages[i], i);
-		EXPECT_EQ(async_pf_area.flags, 0);
+		EXPECT_EQ(async_pf_area()->flags, 0);
 		page_free((void *)pages[i]);
 	}
 	async_pf_reset();
@@ -360,7 +360,7 @@ TEST("page ready is held back until the token before it is taken and acknowledge
 	EXPECT_TRUE(async_pf_wait(1));
 	EXPECT_EQ(vmm_page_in(second), 0);
 	EXPECT_TRUE(async_pf_stays(1));
-	EXPECT_EQ(async_pf_area.token, token1);
+	EXPECT_EQ(async_pf_area()->token, token1);
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
 	EXPECT_TRUE(async_pf_stays(1), "acknowledged, but not taken");
 	EXPECT_EQ(async_pf_take(), token1);
@@ -388,7 +388,7 @@ TEST("a guest that goes on touching the page is not told again, and waits halted
 	expect_contents(watch.page, 5);
 	on_cpu_wait(1);
 	EXPECT_TRUE(watch.kicked);
-	EXPECT_EQ(async_pf_area.flags, 0);
+	EXPECT_EQ(async_pf_area()->flags, 0);
 	EXPECT_TRUE(async_pf_wait(1));
 	EXPECT_EQ(async_pf_take(), token);
 	async_pf_reset();
@@ -405,6 +405,6 @@ TEST("an ordinary PF leaves the flags alone")
 	result = user_call_interruptible(read_word, hole);
 	EXPECT_FAULT_EQ(result.fault, PF, PF_USER);
 	EXPECT_EQ(result.fault.cr2, hole);
-	EXPECT_EQ(async_pf_area.flags, 0);
+	EXPECT_EQ(async_pf_area()->flags, 0);
 	async_pf_reset();
 }

@@ -14,7 +14,7 @@
 
 static uint64_t area_address(void)
 {
-	return (uintptr_t)&async_pf_area;
+	return (uintptr_t)async_pf_area();
 }
 
 static void with(uint32_t feature)

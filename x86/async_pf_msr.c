@@ -26,7 +26,7 @@
 
 static uint64_t area_address(void)
 {
-	return (uintptr_t)&async_pf_area;
+	return (uintptr_t)async_pf_area();
 }
 
 static void need_features(void)
@@ -145,11 +145,11 @@ TEST("switching on brings one interrupt with the token that wakes all, and no fl
 	need_all();
 	enable();
 	EXPECT_TRUE(async_pf_wait(1));
-	EXPECT_EQ(async_pf_area.token, ASYNC_PF_WAKE_ALL);
-	EXPECT_EQ(async_pf_area.flags, 0);
+	EXPECT_EQ(async_pf_area()->token, ASYNC_PF_WAKE_ALL);
+	EXPECT_EQ(async_pf_area()->flags, 0);
 	EXPECT_EQ(async_pf_take(), ASYNC_PF_WAKE_ALL);
 	EXPECT_TRUE(async_pf_stays(1));
-	EXPECT_EQ(async_pf_area.token, 0);
+	EXPECT_EQ(async_pf_area()->token, 0);
 }
 
 TEST("with only one of bits 0 and 3 nothing comes")
@@ -160,7 +160,7 @@ TEST("with only one of bits 0 and 3 nothing comes")
 	for (unsigned int i = 0; i < COUNT_OF(bits); i++) {
 		wrmsr(MSR_KVM_ASYNC_PF_EN, area_address() | bits[i]);
 		EXPECT_TRUE(async_pf_stays(0), "bits 0x%x", bits[i]);
-		EXPECT_EQ(async_pf_area.token, 0, "bits 0x%x", bits[i]);
+		EXPECT_EQ(async_pf_area()->token, 0, "bits 0x%x", bits[i]);
 	}
 }
 
@@ -191,7 +191,7 @@ TEST("the interrupt comes at the vector that INT names when it is raised")
 	wrmsr(MSR_KVM_ASYNC_PF_INT, ASYNC_PF_VECTOR + 1);
 	enable();
 	EXPECT_FAULT(ASYNC_PF_VECTOR + 1, 0, irq_window());
-	EXPECT_EQ(async_pf_area.token, ASYNC_PF_WAKE_ALL);
+	EXPECT_EQ(async_pf_area()->token, ASYNC_PF_WAKE_ALL);
 	apic_eoi();
 }
 
@@ -221,30 +221,30 @@ TEST("one token is held back until the other is taken, and there is no third")
 TEST("KVM looks for the next token when bit 0 is written to ACK, and not at other bits")
 {
 	need_all();
-	async_pf_area.token = 1;
+	async_pf_area()->token = 1;
 	enable();
 	EXPECT_TRUE(async_pf_stays(0));
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
 	EXPECT_TRUE(async_pf_stays(0), "the token is not taken");
-	async_pf_area.token = 0;
+	async_pf_area()->token = 0;
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, ~1ull);
 	EXPECT_TRUE(async_pf_stays(0), "bit 0 is clear");
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
 	EXPECT_TRUE(async_pf_wait(1));
-	EXPECT_EQ(async_pf_area.token, ASYNC_PF_WAKE_ALL);
+	EXPECT_EQ(async_pf_area()->token, ASYNC_PF_WAKE_ALL);
 }
 
 TEST("switching off drops a token that is held back")
 {
 	need_all();
-	async_pf_area.token = 1;
+	async_pf_area()->token = 1;
 	enable();
 	EXPECT_TRUE(async_pf_stays(0));
 	wrmsr(MSR_KVM_ASYNC_PF_EN, 0);
-	async_pf_area.token = 0;
+	async_pf_area()->token = 0;
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
 	EXPECT_TRUE(async_pf_stays(0));
-	EXPECT_EQ(async_pf_area.token, 0);
+	EXPECT_EQ(async_pf_area()->token, 0);
 }
 
 TEST("what is switched off already may be switched off again")

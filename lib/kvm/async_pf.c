@@ -6,13 +6,40 @@
 #include <x86/cpuid.h>
 #include <x86/interrupt.h>
 #include <x86/msr.h>
+#include <x86/smp.h>
 #include <x86/time.h>
 
 #define READY_MS 5000
 #define QUIET_MS 20
 
-volatile struct kvm_vcpu_pv_apf_data async_pf_area __attribute__((aligned(64)));
-volatile unsigned int async_pf_ready;
+struct cpu_state {
+	struct kvm_vcpu_pv_apf_data area;
+	unsigned int ready;
+} __attribute__((aligned(64)));
+
+static volatile struct cpu_state states[ASYNC_PF_CPUS];
+
+static volatile struct cpu_state *state(void)
+{
+	REQUIRE(cpu_id() < ASYNC_PF_CPUS);
+	return &states[cpu_id()];
+}
+
+volatile struct kvm_vcpu_pv_apf_data *async_pf_area_of(unsigned int cpu)
+{
+	REQUIRE(cpu < ASYNC_PF_CPUS);
+	return &states[cpu].area;
+}
+
+volatile struct kvm_vcpu_pv_apf_data *async_pf_area(void)
+{
+	return &state()->area;
+}
+
+unsigned int async_pf_ready(void)
+{
+	return state()->ready;
+}
 
 uint32_t kvm_features(void)
 {
@@ -24,7 +51,7 @@ uint32_t kvm_features(void)
 static void count_ready(struct x86_frame *frame)
 {
 	(void)frame;
-	async_pf_ready++;
+	state()->ready++;
 	apic_eoi();
 }
 
@@ -38,41 +65,41 @@ void async_pf_reset(void)
 	irq_window();
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
 	wrmsr(MSR_KVM_ASYNC_PF_INT, ASYNC_PF_VECTOR);
-	async_pf_area.flags = 0;
-	async_pf_area.token = 0;
-	async_pf_ready = 0;
+	state()->area.flags = 0;
+	state()->area.token = 0;
+	state()->ready = 0;
 }
 
 void async_pf_enable(uint32_t flags)
 {
 	async_pf_reset();
-	wrmsr(MSR_KVM_ASYNC_PF_EN, (uintptr_t)&async_pf_area | KVM_ASYNC_PF_ON | flags);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, (uintptr_t)async_pf_area() | KVM_ASYNC_PF_ON | flags);
 	REQUIRE(async_pf_wait(1));
 	REQUIRE(async_pf_take() == ASYNC_PF_WAKE_ALL);
-	async_pf_ready = 0;
+	state()->ready = 0;
 }
 
 static bool let_in(unsigned int count)
 {
 	irq_window();
-	return async_pf_ready >= count;
+	return async_pf_ready() >= count;
 }
 
 bool async_pf_wait(unsigned int count)
 {
-	return WAIT_FOR(let_in(count), READY_MS) && async_pf_ready == count;
+	return WAIT_FOR(let_in(count), READY_MS) && async_pf_ready() == count;
 }
 
 bool async_pf_stays(unsigned int count)
 {
-	return !WAIT_FOR(let_in(count + 1), QUIET_MS) && async_pf_ready == count;
+	return !WAIT_FOR(let_in(count + 1), QUIET_MS) && async_pf_ready() == count;
 }
 
 uint32_t async_pf_take(void)
 {
-	uint32_t token = async_pf_area.token;
+	uint32_t token = state()->area.token;
 
-	async_pf_area.token = 0;
+	state()->area.token = 0;
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
 	return token;
 }

@@ -50,13 +50,19 @@ _Static_assert(sizeof(struct kvm_vcpu_pv_apf_data) == 64, "the area has 64 bytes
 uint32_t kvm_features(void);
 
 /*
- * What follows is for one CPU at a time, and its one area. "Page ready" comes at ASYNC_PF_VECTOR,
- * whose handler counts it in async_pf_ready, and leaves the token where it is.
+ * What follows is for the CPU that calls, one of the first ASYNC_PF_CPUS: each has an area of its
+ * own. "Page ready" comes at ASYNC_PF_VECTOR, whose handler counts it, and leaves the token where it is.
  */
+#define ASYNC_PF_CPUS	8
 #define ASYNC_PF_VECTOR 0x50
 
-extern volatile struct kvm_vcpu_pv_apf_data async_pf_area;
-extern volatile unsigned int async_pf_ready;
+volatile struct kvm_vcpu_pv_apf_data *async_pf_area(void);
+
+/* The area of another CPU. */
+volatile struct kvm_vcpu_pv_apf_data *async_pf_area_of(unsigned int cpu);
+
+/* How often "page ready" has come since the reset. */
+unsigned int async_pf_ready(void);
 
 /* Switches them off, and makes all of the above as new: to be called first in a test point. */
 void async_pf_reset(void);
