@@ -9,8 +9,9 @@
 #include <x86/smp.h>
 #include <x86/time.h>
 
-#define READY_MS 5000
-#define QUIET_MS 20
+#define READY_MS     5000
+#define IMPATIENT_MS 200
+#define QUIET_MS     20
 
 struct cpu_state {
 	struct kvm_vcpu_pv_apf_data area;
@@ -18,6 +19,9 @@ struct cpu_state {
 } __attribute__((aligned(64)));
 
 static volatile struct cpu_state states[ASYNC_PF_CPUS];
+
+/* A KVM that has once forgotten "page ready" is not waited for as long again. */
+static volatile unsigned int patience = READY_MS;
 
 static volatile struct cpu_state *state(void)
 {
@@ -87,7 +91,9 @@ static bool let_in(unsigned int count)
 
 bool async_pf_wait(unsigned int count)
 {
-	return WAIT_FOR(let_in(count), READY_MS) && async_pf_ready() == count;
+	if (!WAIT_FOR(let_in(count), patience))
+		patience = IMPATIENT_MS;
+	return async_pf_ready() == count;
 }
 
 bool async_pf_stays(unsigned int count)
