@@ -82,6 +82,9 @@ void idt_set_ist(unsigned int vector, unsigned int ist); /* 64-bit only */
 void idt_set_dpl(unsigned int vector, unsigned int dpl);
 void idt_set_present(unsigned int vector, bool present);
 
+/* This CPU's IDT becomes a copy of the common one, in this page; with NULL the common one again. */
+void idt_use_copy(void *page);
+
 static inline void load_ds(uint16_t selector)
 {
 	asm volatile("movl %0, %%ds" ::"r"((uint32_t)selector) : "memory");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <x86/idt.h>
 
+#include <libc/string.h>
 #include <x86/cpu.h>
 #include <x86/descriptors.h>
 #include <x86/vectors.h>
@@ -57,11 +58,23 @@ void idt_init(void)
 #endif
 }
 
-void idt_load(void)
+static void load(const void *table)
 {
-	struct descriptor_pointer pointer = { .limit = sizeof(idt) - 1, .base = (uintptr_t)idt };
+	struct descriptor_pointer pointer = { .limit = sizeof(idt) - 1, .base = (uintptr_t)table };
 
 	asm volatile("lidt %0" ::"m"(pointer) : "memory");
+}
+
+void idt_load(void)
+{
+	load(idt);
+}
+
+void idt_use_copy(void *page)
+{
+	if (page)
+		memcpy(page, idt, sizeof(idt));
+	load(page ? page : idt);
 }
 
 #ifdef __x86_64__

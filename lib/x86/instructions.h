@@ -33,13 +33,6 @@ static inline void nop(void)
 	asm volatile("nop" ::: "memory");
 }
 
-/* high:low / divisor; #DE if that has no place in 32 bits. */
-static inline uint32_t divl(uint32_t high, uint32_t low, uint32_t divisor)
-{
-	asm volatile("divl %2" : "+a"(low), "+d"(high) : "r"(divisor) : "cc");
-	return low;
-}
-
 static inline uint16_t read_cs(void)
 {
 	uint16_t selector;
@@ -54,6 +47,45 @@ static inline uint16_t read_ss(void)
 
 	asm volatile("mov %%ss, %0" : "=r"(selector));
 	return selector;
+}
+
+/*
+ * Reads a word by the one instruction in the interrupt shadow of STI; and of MOV SS, with interrupts
+ * enabled before. Both end with interrupts disabled.
+ */
+static inline uint32_t read_behind_sti(uintptr_t address)
+{
+	uint32_t value;
+
+	asm volatile("sti\n"
+		     "movl (%1), %0\n"
+		     "cli"
+		     : "=r"(value)
+		     : "r"(address)
+		     : "memory");
+	return value;
+}
+
+static inline uint32_t read_behind_mov_ss(uintptr_t address)
+{
+	uint32_t value;
+
+	asm volatile("sti\n"
+		     "nop\n"
+		     "movl %2, %%ss\n"
+		     "movl (%1), %0\n"
+		     "cli"
+		     : "=&r"(value)
+		     : "r"(address), "r"((uint32_t)read_ss())
+		     : "memory");
+	return value;
+}
+
+/* high:low / divisor; #DE if that has no place in 32 bits. */
+static inline uint32_t divl(uint32_t high, uint32_t low, uint32_t divisor)
+{
+	asm volatile("divl %2" : "+a"(low), "+d"(high) : "r"(divisor) : "cc");
+	return low;
 }
 
 /* Pushes a word on this stack, and does not come back: for stacks on which that faults. */
