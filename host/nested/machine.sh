@@ -15,7 +15,8 @@
 # computes the flags of one from a stale state, which may leave anything in RFLAGS, TF and NT included;
 # the allocator of Linux 6.12 uses it, and one boot in three died of that.
 
-memory=256 # MiB; a restored machine takes only what it writes to
+# MiB; a restored machine takes only what it writes to. VMABI_L1_MEMORY is for what does not fit in it.
+memory=${VMABI_L1_MEMORY:-256}
 
 # One word a line. Prints what both have in common.
 machine_common() { # QEMU

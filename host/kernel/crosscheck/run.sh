@@ -27,7 +27,8 @@ source "$top/host/kernel/kbuild.sh"
 list=$top/host/kernel/crosscheck/selftests
 kernel=patched
 selftests=$cache/selftests
-limit=60 # seconds for one selftest; an idle machine takes 6
+limit=180 # seconds for one selftest; an idle machine takes 20
+memory=512 # MiB of L1; with less, set_memory_region_test ends out of memory, after 32764 slots
 # What make crosscheck was called with is not for the kernel's makefiles.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
@@ -117,7 +118,7 @@ entry_name() {
 # make builds their library and these alone. Chained by &&, because `set -e` does nothing in a function
 # whose failure is looked at.
 make_programs() {
-	local built=("${programs[@]/#/$new/tree/programs/x86/}")
+	local built=("${sources[@]/#/$new/tree/programs/}")
 	copy_tree "$tree" "$new/tree" &&
 		kbuild "$new/tree" headers &&
 		kbuild "$new/tree" -C tools/testing/selftests/kvm ARCH=x86 USERLDFLAGS=-static \
@@ -137,15 +138,23 @@ build_failure() {
 	fi
 }
 
+# Sets sources[], of each program the place in tools/testing/selftests/kvm: those of x86 alone have a folder.
+find_sources() {
+	local name place
+	for name in "${programs[@]}"; do
+		for place in "x86/$name" "$name" ''; do
+			[[ ! -e $tree/tools/testing/selftests/kvm/$place.c ]] || break
+		done
+		[[ $place ]] || die "the kernel's source has no KVM selftest '$name'; mend $list"
+		sources+=("$place")
+	done
+}
+
 # Sets $entry.
 prepare_selftests() {
-	local name
 	run_group "$top/host/kernel/build.sh" --tree "$kernel" >"$work/tree" || exit 2
 	tree=$(cat "$work/tree")
-	for name in "${programs[@]}"; do
-		[[ -e $tree/tools/testing/selftests/kvm/x86/$name.c ]] ||
-			die "the kernel's source has no KVM selftest '$name'; mend $list"
-	done
+	find_sources
 	entry=$selftests/$(entry_name)
 	if ! intact "$entry"; then
 		lock_cache "$selftests"
@@ -166,6 +175,14 @@ build_selftests() {
 	rm -rf "$entry"
 	mv "$new/entry" "$entry"
 	rm -rf "$new"
+}
+
+# Sets $snapshot. L1 has more memory than for our tests, of which none needs it.
+prepare_machine() {
+	run_group "$top/host/kernel/kernel.sh" "$kernel" >"$work/kernel" || exit 2
+	VMABI_L1_MEMORY=$memory run_group "$top/host/nested/snapshot.sh" "$(qemu_program)" \
+		"$top/build/host/nested/init/init" "$(cat "$work/kernel")" >"$work/snapshot" || exit 2
+	snapshot=$(cat "$work/snapshot")
 }
 
 # Leaves in the folder $work what the program said and its status (no file: it never ended), and what
@@ -325,7 +342,7 @@ elif (($#)); then
 fi
 
 declare -A ours=() words=() known=()
-programs=()
+programs=() sources=()
 read_list
 "$top/scripts/tools.sh" install build run kernel || exit 2
 take_signals
@@ -333,8 +350,7 @@ work=$(mktemp -d) || die "there is no room for a temporary folder; point TMPDIR 
 prepare_selftests
 # This builds what runs the selftests, too.
 run_ours
-run_group "$top/host/nested/prepare.sh" "$kernel" >"$work/snapshot" || exit 2
-snapshot=$(cat "$work/snapshot")
+prepare_machine
 run_all
 [[ -z $tap ]] || cp "$work/result.tap" "$tap" || die "cannot write $tap (--tap)"
 verdict
