@@ -30,17 +30,22 @@ static void count_kick(struct x86_frame *frame)
 	apic_eoi();
 }
 
+static void end_all(void)
+{
+	for (unsigned int i = 0; i < ABSENT_MAX; i++) {
+		if (absent[i])
+			vmm_page_in(absent[i]);
+		absent[i] = 0;
+	}
+}
+
 void async_pf_begin_off(void)
 {
 	uint32_t features = KVM_FEATURE_ASYNC_PF | KVM_FEATURE_ASYNC_PF_INT;
 
 	if ((kvm_features() & features) != features)
 		SKIP("CPUID does not show asynchronous page faults with interrupts");
-	for (unsigned int i = 0; i < ABSENT_MAX; i++) {
-		if (absent[i])
-			vmm_page_in(absent[i]);
-		absent[i] = 0;
-	}
+	end_all();
 	kicks = 0;
 	irq_handler(VECTOR_KICK, count_kick);
 	async_pf_reset();
@@ -89,19 +94,13 @@ uintptr_t absent_page(unsigned int n)
 	return page;
 }
 
-/* Returns whether it was absent. */
-static bool end(uintptr_t page)
+void absent_end(uintptr_t page)
 {
 	unsigned int i = absent_index(page);
 
 	if (i < ABSENT_MAX)
 		absent[i] = 0;
-	return vmm_page_in(page) == 0;
-}
-
-void absent_end(uintptr_t page)
-{
-	EXPECT_TRUE(end(page), "page 0x%lx is absent", (unsigned long)page);
+	EXPECT_EQ(vmm_page_in(page), 0, "page 0x%lx", (unsigned long)page);
 }
 
 uintptr_t read_word(uintptr_t address)
@@ -164,26 +163,23 @@ static void end_watch(void)
 	on_cpu_wait(1);
 }
 
-/* The end of each watch: CPU 0 has to come back by itself. */
-static bool comes_back(void)
+/* The end of each watch: CPU 0 is to come back by itself. */
+static void expect_back(const char *fault)
 {
+	unsigned int waited = patience;
+
 	if (WAIT_FOR(watch.touched, patience))
-		return true;
+		return;
 	patience = IMPATIENCE_MS;
-	return false;
+	FAIL("%s: ended after %u ms", fault, waited);
+	end_all();
+	apic_ipi(0, VECTOR_KICK);
 }
 
 static void rescue(void *argument)
 {
-	unsigned int waited = patience;
-
 	(void)argument;
-	if (comes_back())
-		return;
-	FAIL("CPU 0 is told nothing of the absent page, and waits for it: ended after %u ms",
-	     waited);
-	end(watch.page);
-	apic_ipi(0, VECTOR_KICK);
+	expect_back("CPU 0 is not told of the absent page, and waits for it");
 }
 
 struct x86_fault touch_rescued(touch_function *touch, uintptr_t page, uintptr_t *value)
@@ -250,10 +246,7 @@ static void kick_and_end(void *argument)
 	apic_ipi(0, VECTOR_KICK);
 	watch.kicked = WAIT_FOR(kicks > 0, KICK_MS);
 	absent_end(watch.page);
-	if (comes_back())
-		return;
-	FAIL("CPU 0 goes on waiting for a page that is back");
-	apic_ipi(0, VECTOR_KICK);
+	expect_back("CPU 0 goes on waiting for a page that is back");
 }
 
 struct x86_fault expect_wait(touch_function *touch, uintptr_t page, enum silence silence,
@@ -298,10 +291,7 @@ static void end_in_a_moment(void *argument)
 	(void)argument;
 	delay_us(MOMENT_US);
 	absent_end(watch.page);
-	if (comes_back())
-		return;
-	FAIL("CPU 0 does not go on when the page is back");
-	apic_ipi(0, VECTOR_KICK);
+	expect_back("CPU 0 does not go on when the page is back");
 }
 
 void absent_end_elsewhere(uintptr_t page)
