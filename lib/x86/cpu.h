@@ -118,6 +118,12 @@ void fault_release(struct fault_catch *catch);
 /* Goes on at "jump" when the handler of the exception returns. */
 void frame_unwind(struct x86_frame *frame, const struct jump *jump);
 
+/*
+ * Loads the registers of a context at CPL 3, which goes on. The frame lies on this stack, below which
+ * nothing is kept.
+ */
+__attribute__((noreturn)) void frame_enter(const struct x86_frame *frame);
+
 /* Where all exceptions and interrupts arrive: exception_entry.S. */
 void exception_dispatch(struct x86_frame *frame);
 

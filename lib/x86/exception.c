@@ -4,6 +4,7 @@
  */
 #include <x86/exception.h>
 
+#include <libc/string.h>
 #include <x86/cet.h>
 #include <x86/cpu.h>
 #include <x86/fixup.h>
@@ -17,6 +18,7 @@ struct fixup {
 extern const struct fixup __fixups_start[], __fixups_end[];
 
 static irq_function *handlers[VECTOR_COUNT];
+static exception_function *exception_handlers[VECTOR_IRQ_FIRST];
 static bool handlers_in_use;
 
 void irq_handler(unsigned int vector, irq_function *function)
@@ -26,10 +28,18 @@ void irq_handler(unsigned int vector, irq_function *function)
 	__atomic_store_n(&handlers[vector], function, __ATOMIC_RELEASE);
 }
 
+void exception_handler(unsigned int vector, exception_function *function)
+{
+	REQUIRE(vector < VECTOR_IRQ_FIRST && vector != NMI);
+	handlers_in_use = true;
+	__atomic_store_n(&exception_handlers[vector], function, __ATOMIC_RELEASE);
+}
+
 void irq_handlers_reset(void)
 {
 	if (!handlers_in_use)
 		return;
+	memset(exception_handlers, 0, sizeof(exception_handlers));
 	handlers[NMI] = NULL;
 	for (unsigned int vector = VECTOR_IRQ_FIRST; vector < VECTOR_USER_RETURN; vector++)
 		handlers[vector] = NULL;
@@ -134,6 +144,16 @@ static void end_halt(struct x86_frame *frame)
 		frame->ip++;
 }
 
+static bool handle_exception(struct x86_frame *frame)
+{
+	exception_function *handler;
+
+	if (frame->vector >= VECTOR_IRQ_FIRST)
+		return false;
+	handler = __atomic_load_n(&exception_handlers[frame->vector], __ATOMIC_ACQUIRE);
+	return handler && handler(frame);
+}
+
 void exception_dispatch(struct x86_frame *frame)
 {
 	struct cpu *cpu = this_cpu();
@@ -151,7 +171,7 @@ void exception_dispatch(struct x86_frame *frame)
 	} else if (handler) {
 		end_halt(frame);
 		handler(frame);
-	} else if (frame_is_user(frame) || !fixup_apply(frame)) {
+	} else if (!handle_exception(frame) && (frame_is_user(frame) || !fixup_apply(frame))) {
 		if (!catch_fault(cpu, frame))
 			exception_unexpected(frame);
 	}

@@ -63,6 +63,7 @@ exception_common:
 	pushq	%rax
 	movq	%rsp, %rdi
 	call	exception_dispatch
+frame_load:
 	addq	$8, %rsp
 	popq	%r15
 	popq	%r14
@@ -81,6 +82,12 @@ exception_common:
 	popq	%rax
 	addq	$16, %rsp
 	iretq
+
+	/* x86/cpu.h */
+	.globl	frame_enter
+frame_enter:
+	movq	%rdi, %rsp
+	jmp	frame_load
 #else
 exception_common:
 	cld
@@ -97,7 +104,9 @@ exception_common:
 	pushl	%eax
 	pushl	%esp
 	call	exception_dispatch
-	addl	$8, %esp
+	addl	$4, %esp
+frame_load:
+	addl	$4, %esp
 	popl	%gs
 	popl	%fs
 	popl	%es
@@ -105,6 +114,11 @@ exception_common:
 	popal
 	addl	$8, %esp
 	iretl
+
+	.globl	frame_enter
+frame_enter:
+	movl	4(%esp), %esp
+	jmp	frame_load
 
 /*
  * #DF switches to a task of its own, with the error code on its stack. The interrupted registers

@@ -25,6 +25,15 @@ typedef void irq_function(struct x86_frame *frame);
  */
 void irq_handler(unsigned int vector, irq_function *function);
 
+/*
+ * Asked about an exception before anything else is done with it: true if it is dealt with, and what the
+ * frame then says goes on.
+ */
+typedef bool exception_function(struct x86_frame *frame);
+
+/* For a vector below 32 other than NMI, on all CPUs and at every CPL. NULL, and the end of the point take it away. */
+void exception_handler(unsigned int vector, exception_function *function);
+
 static inline void irq_enable(void)
 {
 	asm volatile("sti" ::: "memory");

@@ -88,14 +88,11 @@ static void send_sipi(unsigned int id)
  * INIT, SIPI, and a second SIPI for CPUs that missed it: Intel SDM volume 3, "Typical BSP
  * Initialization Sequence".
  */
-static void start_cpu(unsigned int number, unsigned int id)
+static void boot_cpu(struct cpu *cpu, unsigned int number, unsigned int id)
 {
-	struct cpu *cpu = pages_alloc(CPU_BLOCK_ORDER);
-
 	cpu->number = number;
 	cpu->apic_id = id;
 	ap_block = cpu;
-	cpus[number] = cpu;
 	send_init(id);
 	send_sipi(id);
 	if (WAIT_FOR(get_state(cpu) == CPU_IDLE, SECOND_SIPI_MS))
@@ -105,6 +102,24 @@ static void start_cpu(unsigned int number, unsigned int id)
 		test_error(TEST_SITE("cpu_count", true),
 			   "CPU %u (APIC id %u) has not started in %u ms", number, id,
 			   START_WAIT_MS);
+}
+
+static void start_cpu(unsigned int number, unsigned int id)
+{
+	cpus[number] = pages_alloc(CPU_BLOCK_ORDER);
+	boot_cpu(cpus[number], number, id);
+}
+
+void cpu_restart(unsigned int number)
+{
+	struct cpu *cpu;
+
+	REQUIRE(number < cpu_count());
+	REQUIRE(number != cpu_id());
+	cpu = cpus[number];
+	REQUIRE(get_state(cpu) == CPU_IDLE);
+	set_state(cpu, CPU_ABSENT);
+	boot_cpu(cpu, number, cpu->apic_id);
 }
 
 unsigned int cpu_count(void)

@@ -24,6 +24,12 @@ unsigned int cpu_count(void);
 /* The number of this CPU, from 0. Right at CPL 3 also. */
 unsigned int cpu_id(void);
 
+/*
+ * INIT and SIPI to another CPU, which has nothing to do: it starts anew, and waits. What a reset of the CPU
+ * leaves, as its APIC and its MSRs, is as it was at first.
+ */
+void cpu_restart(unsigned int cpu);
+
 /* The APIC id of a CPU. */
 unsigned int cpu_apic_id(unsigned int cpu);
 
