@@ -120,10 +120,13 @@ build/host/tests/multiboot.elf: host/tests/multiboot.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-n,-Ttext=0x100000,-e,start $< -o $@
 
-# The tests of guest_memfd (unittests.cfg, runs = host).
+# The tests of guest_memfd (unittests.cfg, runs = host). Named one by one: make prefers a pattern whose
+# objects are all there, which the one below is when an object here is new.
 GMEM_OBJECTS := $(patsubst %.c,build/hosted/%.o,$(wildcard host/tests/gmem/common/*.c)) $(HOSTED_HARNESS)
 
-build/host/tests/gmem/%: build/hosted/host/tests/gmem/%.o $(GMEM_OBJECTS)
+GMEM_PROGRAMS := $(patsubst %.c,build/%,$(wildcard host/tests/gmem/*.c))
+
+$(GMEM_PROGRAMS): build/%: build/hosted/%.o $(GMEM_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -static -pthread $^ -o $@
 
