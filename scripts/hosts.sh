@@ -122,18 +122,20 @@ kernel_key() { # KERNEL
 	esac
 }
 
-# Where prepare.sh of a host leaves what it found there, as files FILE, FILE.place and so on.
+# Where prepare.sh of a host leaves what it found there, as files FILE.place and so on.
 offers_file() { # HOST KERNEL
 	echo "$cache/offers/$1-$(kernel_key "$2")"
+}
+
+# The file with what this vmrun said; another one, of another checkout, may say less or more.
+probe_file() { # HOST KERNEL VMRUN
+	echo "$(offers_file "$1" "$2").probe-$(cksum 2>/dev/null <"$3" | tr ' ' -)"
 }
 
 # What vmrun --probe said when the host was booted with this kernel; empty: not yet booted, or asked by
 # another vmrun than this one.
 probe_of() { # HOST KERNEL
-	local file asked
-	file=$(offers_file "$1" "$2")
-	asked=$(cat "$file.asked" 2>/dev/null) || return 0
-	[[ ${asked#* } != "$(cksum 2>/dev/null <"$top/build/host/vmrun/vmrun")" ]] || cat "$file"
+	cat "$(probe_file "$1" "$2" "$top/build/host/vmrun/vmrun")" 2>/dev/null || true
 }
 
 # What knownbugs.cfg calls a kernel, and its version: what prepare.sh found them to be.

@@ -6,13 +6,12 @@
 
 # What L1 offers depends on the snapshot and on the vmrun that is asked. COMMAND runs vmrun --probe in L1.
 learn_offers() { # HOST KERNEL SNAPSHOT VMRUN COMMAND...
-	local offers asked text
-	offers=$(offers_file "$1" "$2")
-	asked="$3 $(cksum <"$4")"
+	local offers text
+	offers=$(probe_file "$1" "$2" "$4")
 	mkdir -p "${offers%/*}"
-	# Of kernels that were once asked for by their path there may be many.
-	find "${offers%/*}" -name '*-own-*' -mtime +14 -delete
-	[[ ! -e $offers || $(cat "$offers.asked" 2>/dev/null) != "$asked" ]] || return 0
+	# Of vmruns, and of kernels that were once asked for by their path, there may be many.
+	find "${offers%/*}" \( -name '*-own-*' -o -name '*.probe-*' \) -mtime +14 -delete
+	[[ ! -e $offers || $(cat "$offers.asked" 2>/dev/null) != "$3" ]] || return 0
 	rm -f "$offers" "$offers.asked"
 	if ! text=$(timeout 60 "${@:5}" 2>&1); then
 		echo "$1: vmrun in L1 does not say what KVM offers: ${text##*$'\n'}" >&2
@@ -20,7 +19,7 @@ learn_offers() { # HOST KERNEL SNAPSHOT VMRUN COMMAND...
 	fi
 	echo "$text" >"$offers.new.$$"
 	mv "$offers.new.$$" "$offers"
-	echo "$asked" >"$offers.asked"
+	echo "$3" >"$offers.asked"
 }
 
 # What a kernel is, for run_tests.sh to show; and what knownbugs.cfg calls it: one of the user's own by its

@@ -63,7 +63,7 @@ make_ready() { # HOST KERNEL-OR-CPU
 	if [[ $1 == bochs* ]]; then
 		"$top/scripts/tools.sh" install bochs || exit 1
 	fi
-	if [[ $2 == patched* && ! -e $(offers_file "$1" "$2") ]]; then
+	if [[ $2 == patched* && ! -e $(offers_file "$1" "$2").place ]]; then
 		"$top/scripts/tools.sh" install build kernel || exit 1
 	fi
 	run_group prepare_host "$1" "$2" >"$work/ready" || exit 1

@@ -175,7 +175,7 @@ forget_snapshot() {
 	snapshot=$(cat "$work/snapshot" 2>/dev/null) || return 0
 	offers=$(offers_file "$on" "$folder")
 	[[ $snapshot && $snapshot/manifest -nt $work/begun ]] || return 0
-	rm -rf "$snapshot" "$offers" "$offers".*
+	rm -rf "$snapshot" "$offers".*
 }
 
 # Sets $result and $detail, and for a survivor $blind, the tests that did not see it.
