@@ -69,6 +69,15 @@ first_line() { # RUN
 	done | median
 }
 
+# In percent of what is done without asynchronous page faults: asyncpf-scheduler counts both.
+work_beside_waiting() {
+	local i
+	for ((i = 0; i < runs; i++)); do
+		VMABI_ON=nested VMABI_KERNEL=$kernel build/tests/asyncpf-scheduler-x86_64 |
+			awk '/^# work while a page is out/ { print int($10 * 100 / $(NF - 1)) }'
+	done | median
+}
+
 # A cache with nothing in it.
 in_cold_cache() { # COMMAND...
 	rm -rf "$work/cache"
@@ -113,6 +122,8 @@ row "one nested test, from start to exit ($test)" \
 row "of which restoring L1: vmrun --version in it" "$(repeat vmrun_in_l1 --version)" 300
 row "a guest's boot in L1: vmrun's start to the first TAP line" "$(first_line 3)" 30
 row "the same in the first run after the restore" "$(first_line 1)" ''
+printf '%-62s %7s %%    of what is done without them\n' \
+	"work done beside a task that waits, with async page faults" "$(work_beside_waiting)"
 row "one test on the bare CPU of QEMU (runtime-exceptions-x86_64)" \
 	"$(VMABI_ON=tcg repeat build/tests/runtime-exceptions-x86_64)" 800
 row "one CET test on a CPU of Bochs (cet-msrs-x86_64)" \

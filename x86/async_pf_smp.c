@@ -22,6 +22,7 @@
 #include <libc/array.h>
 #include <test/test.h>
 #include <vmrun/vmm.h>
+#include <x86/instructions.h>
 #include <x86/interrupt.h>
 #include <x86/memory.h>
 #include <x86/msr.h>
@@ -236,7 +237,7 @@ static void touch_at_kernel(void *argument)
 	struct job *job = argument;
 	struct x86_fault fault = FAULT_OF({
 		irq_enable();
-		cpu_relax(); /* the shadow of STI */
+		nop(); /* the shadow of STI, which QEMU's TCG does not end with PAUSE */
 		job->touch.value = *(volatile uint32_t *)job->page;
 	});
 

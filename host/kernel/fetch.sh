@@ -19,7 +19,7 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 source "$here/folder.sh"
 # shellcheck source=scripts/apt.sh
 source "$here/../../scripts/apt.sh"
-modules="kvm-amd kvm-intel"
+modules="kvm-amd kvm-intel loop"
 
 # Sets $packages (the first one names the kernel) and $version.
 choose() {
@@ -52,11 +52,12 @@ download() { # FOLDER PACKAGE
 	cd "$1" && private_apt_get download "$2"
 }
 
-# Of a package only what may be wanted: drivers and the like are most of it.
+# Of a package only what may be wanted: drivers, but those of block devices, and the like are most of it.
 unpack() { # DEB FOLDER
 	mkdir -p "$2"
 	dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --no-same-owner \
-		--exclude='*/kernel/drivers' --exclude='*/kernel/fs' --exclude='*/kernel/net' \
+		--exclude='*/kernel/drivers/[!b]*' --exclude='*/kernel/drivers/b[!l]*' --exclude='*/kernel/drivers/bl[!o]*' \
+		--exclude='*/kernel/fs' --exclude='*/kernel/net' \
 		--exclude='*/kernel/sound' --exclude='*/usr/share'
 }
 

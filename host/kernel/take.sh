@@ -170,6 +170,7 @@ take_modules() { # FOLDER
 	add_module "$root" kvm-amd "$1" >>"$1/taken"
 	# The host bochs-kvm says that it lacks this one, where it is asked for.
 	[[ -z $(find_module "$root" kvm-intel) ]] || add_module "$root" kvm-intel "$1" >>"$1/taken"
+	[[ -z $(find_module "$root" loop) ]] || add_module "$root" loop "$1" >>"$1/taken"
 	for module in "$1"/*.ko; do
 		says=$(module_says vermagic "$module")
 		[[ ${says%% *} == "$version" ]] || die "${module##*/} is of ${says%% *}, the kernel of $version;" \

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -72,6 +74,37 @@ static void discard(const struct vm *vm)
 	close(vm->fd);
 }
 
+struct old {
+	int vcpu_fd, fd;
+};
+
+static void *close_old(void *argument)
+{
+	struct old *old = argument;
+
+	close(old->vcpu_fd);
+	close(old->fd);
+	free(old);
+	return NULL;
+}
+
+/*
+ * The end of a VM waits for what KVM has begun for it: for a page that is absent, say, which the guest
+ * brings back when it runs in the new VM.
+ */
+static void end_old(const struct vm *vm)
+{
+	struct old *old = malloc(sizeof(*old));
+	pthread_t thread;
+
+	if (!old)
+		fail("no memory to end the old VM");
+	*old = (struct old){ .vcpu_fd = vm->vcpus[0].fd, .fd = vm->fd };
+	if (pthread_create(&thread, NULL, close_old, old) != 0)
+		fail("cannot start the thread that ends the old VM");
+	pthread_detach(thread);
+}
+
 /*
  * The area that the vCPU shares with KVM stays where it is, as the watchdog may write there at any
  * time: that of the new vCPU is mapped over it.
@@ -84,8 +117,7 @@ static void adopt(struct vm *vm, const struct vm *next)
 		 next->vcpus[0].fd, 0) == MAP_FAILED)
 		fail("cannot map the new vCPU: %s", strerror(errno));
 	munmap(next->vcpus[0].run, vm->run_size);
-	close(vcpu->fd);
-	close(vm->fd);
+	end_old(vm);
 	vcpu->fd = next->vcpus[0].fd;
 	vm->fd = next->fd;
 }

@@ -12,6 +12,7 @@
 #include "emulation.h"
 #include "memory.h"
 #include "pages.h"
+#include "swap.h"
 #include "vm.h"
 
 #define LEAF7_ECX_SHSTK (1u << 7)
@@ -93,6 +94,14 @@ static void probe_pages(void)
 	print("userfaultfd", yes, detail.text);
 }
 
+static void probe_swap(void)
+{
+	struct message detail;
+	bool yes = swap_offered(&detail);
+
+	print("swap", yes, detail.text);
+}
+
 /*
  * Asked of /dev/kvm, an older KVM says that some type of VM has guest_memfd, be that one this machine
  * cannot make: 6.12 has it for VMs with private memory only.
@@ -134,6 +143,7 @@ static void probe_capabilities(int fd)
 	probe_memory(fd, "private-memory", RAM_PRIVATE);
 	probe_emulation();
 	probe_pages();
+	probe_swap();
 	print("kvm-hide", vm_capability(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID),
 	      "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
 }
@@ -143,7 +153,7 @@ void probe(void)
 	static const char *const names[] = {
 		"requests",    "xen-msr", "xen-hcall", "hyperv",	 "hyperv-enforce",
 		"cet",	       "gmem",	  "gmem-ram",  "private-memory", "force-emulation",
-		"userfaultfd", "kvm-hide"
+		"userfaultfd", "swap",	  "kvm-hide"
 	};
 	struct message why;
 	int fd = vm_open_kvm(&why);

@@ -15,6 +15,7 @@
 #include "pages.h"
 #include "say.h"
 #include "statistic.h"
+#include "swap.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -162,6 +163,8 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
 		return pages_in(vcpu->vm, request->id);
 	case VMRUN_PAGE_WAITING:
 		return pages_waiting(vcpu->vm, request->id, &request->value);
+	case VMRUN_PAGE_SWAP:
+		return swap_out(vcpu->vm, request->id);
 	default:
 		return serve_memory(vcpu, request);
 	}

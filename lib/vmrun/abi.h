@@ -150,6 +150,12 @@ enum vmrun_service {
 	VMRUN_FAULT_WAY,
 	/* value = word id (enum vmrun_record) of what exits of this vCPU looked like */
 	VMRUN_RECORD,
+
+	/*
+	 * The page at id is swapped out by the host's kernel, and is nowhere in memory then: who touches it
+	 * has it read. VMRUN_EINVAL: it is no page of RAM; VMRUN_EBUSY: the kernel did not do it in time
+	 */
+	VMRUN_PAGE_SWAP,
 	VMRUN_SERVICES
 };
 

@@ -155,6 +155,13 @@ int vmm_page_in(uint64_t gpa)
 	return ask(&request);
 }
 
+int vmm_page_swap(uint64_t gpa)
+{
+	struct vmrun_request request = { .service = VMRUN_PAGE_SWAP, .id = gpa };
+
+	return ask(&request);
+}
+
 uint64_t vmm_page_waiting(uint64_t gpa)
 {
 	struct vmrun_request request = { .service = VMRUN_PAGE_WAITING, .id = gpa };

@@ -105,6 +105,12 @@ int vmm_page_in(uint64_t gpa);
 uint64_t vmm_page_waiting(uint64_t gpa);
 
 /*
+ * Has the host's kernel swap a page of RAM out: it comes back by itself, after some time, when it is
+ * touched. -16 (VMRUN_EBUSY): the kernel did not do it.
+ */
+int vmm_page_swap(uint64_t gpa);
+
+/*
  * Memory as vmrun sees it: 8 bytes of RAM or of a region, by its mapping. -14 (VMRUN_EFAULT): it has
  * none there. What is private to the guest is not what is read.
  */

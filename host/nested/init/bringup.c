@@ -3,6 +3,7 @@
 
 #include "fail.h"
 #include "kvm_warm.h"
+#include "swap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ void bringup(void)
 
 	mount_all();
 	load_modules();
+	swap_on();
 	int error = kvm_warm(&step);
 	if (error)
 		fail("KVM does not work in L1: %s: %s", step, strerror(-error));
