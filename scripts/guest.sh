@@ -40,6 +40,8 @@ vmrun_options() {
 		hyperv) options+=(--hyperv) ;;
 		hyperv-enforce) options+=(--enforce-cpuid) ;;
 		kvm-hide=*) options+=(--hide-kvm "${need#*=}") ;;
+		gmem-ram) options+=(--ram gmem) ;;
+		private-memory) options+=(--ram private) ;;
 		force-emulation) options+=(--force-emulation) ;;
 		esac
 	done

@@ -13,6 +13,8 @@
 #	cet		the CPU has shadow stacks, and may have indirect branch tracking
 #	requests	vmrun is the VMM, and does what the guest asks it for (lib/vmrun/vmm.h)
 #	gmem		a VM of the default type has guest_memfd
+#	gmem-ram	RAM is a guest_memfd that vmrun maps, too
+#	private-memory	pages of RAM can be private: a VM of the type KVM_X86_SW_PROTECTED_VM, with memory attributes
 #	force-emulation	KVM executes an instruction in its emulator where the guest says so
 #	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
 #	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
@@ -33,7 +35,8 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
 # shellcheck disable=SC2034
-all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests gmem force-emulation userfaultfd kvm-hide"
+all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests gmem gmem-ram private-memory force-emulation userfaultfd"
+all_needs+=" kvm-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -90,7 +93,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests force-emulation userfaultfd kvm-hide"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd kvm-hide"
 		else
 			echo "$offers"
 		fi

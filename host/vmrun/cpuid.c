@@ -121,7 +121,7 @@ static bool add_hypervisors(struct cpuid *cpuid, const struct cpuid_wish *wish)
 	uint32_t features = kvm ? kvm->eax : 0, hints = kvm ? kvm->edx : 0;
 	uint32_t base = HYPERVISOR_BASE;
 
-	features &= ~wish->hide_kvm;
+	features = (features | wish->show_kvm) & ~wish->hide_kvm;
 	remove_range(cpuid, HYPERVISOR_BASE, HYPERVISOR_END - 1);
 	if (wish->hyperv) {
 		if (!add_hyperv(cpuid, wish->hyperv))

@@ -26,6 +26,7 @@ struct cpuid_wish {
 	const struct cpuid *hyperv; /* from KVM_GET_SUPPORTED_HV_CPUID, or NULL */
 	bool xen;
 	uint32_t xen_msr;
+	uint32_t show_kvm; /* bits that KVM leaves to the VMM, as hide_kvm */
 	uint32_t hide_kvm; /* bits of EAX of KVM's feature leaf */
 	uint32_t tsc_khz;  /* 0: not known */
 	bool tsc_deadline;

@@ -10,7 +10,7 @@
 #include <vmrun/abi.h>
 
 #include "end.h"
-#include "pages.h"
+#include "memory.h"
 #include "say.h"
 #include "uart.h"
 #include "vcpu.h"
@@ -84,13 +84,12 @@ static uint8_t read_port(uint32_t port)
  */
 static void write_text(const struct vm *vm, uint32_t address)
 {
-	const volatile struct vmrun_text *text = (const void *)(vm->ram.data + address);
-	uint64_t begin = address + sizeof(*text);
-	bool present = begin <= vm->ram.size && pages_present(address, sizeof(*text));
-	uint32_t size = present ? text->size : 0;
+	const volatile struct vmrun_text *text = memory_at(vm, address, sizeof(*text));
+	uint32_t size = text ? text->size : 0;
+	const uint8_t *bytes = text ? memory_at(vm, address + sizeof(*text), size) : NULL;
 
-	if (present && size <= vm->ram.size - begin && pages_present(begin, size)) {
-		write_all(vm, vm->ram.data + begin, size);
+	if (bytes) {
+		write_all(vm, bytes, size);
 	} else if (end_claim()) {
 		say("the guest's text at 0x%x is not in its RAM", address);
 		end_now(vm, STATUS_DIED);

@@ -4,7 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <uapi/kvm.h>
 
+#include "memory.h"
 #include "say.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -109,6 +111,15 @@ static void say_system_event(const struct kvm_run *run)
 		say("  data[%u] = %#" PRIx64, i, (uint64_t)run->system_event.data[i]);
 }
 
+static void say_memory_fault(const struct kvm_run *run)
+{
+	const struct gmem_fault *fault = (const struct gmem_fault *)run->padding;
+
+	say("  gpa %#" PRIx64 ", size %#" PRIx64 ", flags %#" PRIx64 ": KVM has no %s page there",
+	    (uint64_t)fault->gpa, (uint64_t)fault->size, (uint64_t)fault->flags,
+	    fault->flags & KVM_MEMORY_EXIT_FLAG_PRIVATE ? "private" : "shared");
+}
+
 void exits_say_details(const struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
@@ -126,6 +137,9 @@ void exits_say_details(const struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		say_system_event(run);
+		break;
+	case KVM_EXIT_MEMORY_FAULT:
+		say_memory_fault(run);
 		break;
 	case KVM_EXIT_XEN:
 		say("  type %u", run->xen.type);
@@ -155,18 +169,19 @@ static void say_segment(const char *name, const struct kvm_segment *segment)
 static void say_code(const struct vcpu *vcpu)
 {
 	uint64_t address = vcpu->state.regs.rip + vcpu->state.sregs.cs.base;
-	const struct ram *ram = &vcpu->vm->ram;
 	char text[16 * 3 + 1] = "";
 	int length = 0;
 
 	for (unsigned int i = 0; i < 16; i++) {
 		struct kvm_translation at = { .linear_address = address + i };
+		const uint8_t *byte;
 
-		if (ioctl(vcpu->fd, KVM_TRANSLATE, &at) < 0 || !at.valid ||
-		    at.physical_address >= ram->size)
+		if (ioctl(vcpu->fd, KVM_TRANSLATE, &at) < 0 || !at.valid)
 			break;
-		length += snprintf(text + length, sizeof(text) - (size_t)length, " %02x",
-				   ram->data[at.physical_address]);
+		byte = memory_at(vcpu->vm, at.physical_address, 1);
+		if (!byte)
+			break;
+		length += snprintf(text + length, sizeof(text) - (size_t)length, " %02x", *byte);
 	}
 	say("  code at rip:%s", length ? text : " not mapped to RAM");
 }

@@ -43,6 +43,8 @@ static const char help[] =
 	"\n"
 	"  --smp N            number of CPUs, 1 to 64 (1)\n"
 	"  --mem MIB          memory in MiB, 2 to 3072 (64)\n"
+	"  --ram KIND         what it is made of: anonymous memory, gmem (guest_memfd), or private\n"
+	"                     (guest_memfd and memory attributes) (anonymous)\n"
 	"  --append STRING    the guest's command line\n"
 	"  --xen[=MSR]        Xen's hypercall page, enabled by MSR (0x40000000, or 0x40000200\n"
 	"                     with --hyperv)\n"

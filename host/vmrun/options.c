@@ -44,6 +44,28 @@ static bool parse_number(const char *text, uint32_t *value)
 	return true;
 }
 
+static const char *const ram_names[] = {
+	[RAM_ANONYMOUS] = "anonymous",
+	[RAM_GMEM] = "gmem",
+	[RAM_PRIVATE] = "private",
+};
+
+const char *options_ram_name(enum ram_kind kind)
+{
+	return ram_names[kind];
+}
+
+static bool parse_ram(const char *text, enum ram_kind *kind, struct message *why)
+{
+	for (size_t i = 0; i < sizeof(ram_names) / sizeof(ram_names[0]); i++) {
+		if (!strcmp(text, ram_names[i])) {
+			*kind = (enum ram_kind)i;
+			return true;
+		}
+	}
+	return refuse(why, "--ram %s: give anonymous, gmem or private", text);
+}
+
 bool options_parse_seconds(const char *text, uint64_t *nanoseconds)
 {
 	uint64_t sum = 0, unit = NANOSECONDS;
@@ -107,6 +129,8 @@ static bool set_value(struct options *options, const char *name, const char *val
 	if (!strcmp(name, "--mem"))
 		return parse_range(name, value, LAYOUT_MIN_MIB, LAYOUT_MAX_MIB, &options->mem_mib,
 				   why);
+	if (!strcmp(name, "--ram"))
+		return parse_ram(value, &options->ram, why);
 	if (!strcmp(name, "--hide-kvm")) {
 		if (parse_number(value, &options->hide_kvm))
 			return true;
@@ -124,8 +148,8 @@ static bool set_value(struct options *options, const char *name, const char *val
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--smp", "--mem", "--append", "--hide-kvm",
-					     "--timeout" };
+	static const char *const names[] = { "--smp",	 "--mem",      "--ram",
+					     "--append", "--hide-kvm", "--timeout" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))

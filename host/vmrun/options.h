@@ -7,6 +7,9 @@
 
 #include "image.h"
 
+/* What RAM is made of: memory.h. */
+enum ram_kind { RAM_ANONYMOUS, RAM_GMEM, RAM_PRIVATE };
+
 enum action { ACTION_RUN, ACTION_PROBE, ACTION_HELP, ACTION_VERSION };
 
 struct options {
@@ -15,6 +18,7 @@ struct options {
 	const char *append;
 	unsigned int smp;
 	unsigned int mem_mib;
+	enum ram_kind ram;
 	uint64_t timeout_ns; /* 0: none */
 	uint32_t xen_msr;    /* where xen is set */
 	uint32_t hide_kvm;   /* bits of EAX of KVM's feature leaf */
@@ -39,6 +43,9 @@ bool options_parse(struct options *options, int argc, char **argv, struct messag
 
 /* After all arguments: checks that a guest can be run so, and fills in what others imply. */
 bool options_complete(struct options *options, struct message *why);
+
+/* What --ram calls it. */
+const char *options_ram_name(enum ram_kind kind);
 
 /* Seconds with an optional fraction, as nanoseconds; more than 0, at most 1000000 seconds. */
 bool options_parse_seconds(const char *text, uint64_t *nanoseconds);

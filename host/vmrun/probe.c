@@ -6,14 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <uapi/kvm.h>
 #include <unistd.h>
 
 #include "emulation.h"
+#include "memory.h"
 #include "pages.h"
 #include "vm.h"
-
-/* KVM_CAP_GUEST_MEMFD of include/uapi/linux/kvm.h, Linux 6.8 and later. */
-#define CAP_GUEST_MEMFD 234
 
 #define LEAF7_ECX_SHSTK (1u << 7)
 #define LEAF7_EDX_IBT	(1u << 20)
@@ -102,10 +101,18 @@ static void probe_guest_memfd(int fd)
 {
 	int vm = ioctl(fd, KVM_CREATE_VM, 0);
 
-	print("gmem", vm >= 0 && vm_capability(vm, CAP_GUEST_MEMFD),
+	print("gmem", vm >= 0 && vm_capability(vm, KVM_CAP_GUEST_MEMFD),
 	      "KVM_CAP_GUEST_MEMFD of a VM of the default type");
 	if (vm >= 0)
 		close(vm);
+}
+
+static void probe_memory(int fd, const char *name, enum ram_kind kind)
+{
+	struct message detail;
+	bool yes = memory_offered(fd, kind, &detail);
+
+	print(name, yes, detail.text);
 }
 
 static void probe_capabilities(int fd)
@@ -123,6 +130,8 @@ static void probe_capabilities(int fd)
 	print("hyperv-enforce", hyperv && enforce, "KVM_CAP_HYPERV_ENFORCE_CPUID");
 	probe_cet(fd);
 	probe_guest_memfd(fd);
+	probe_memory(fd, "gmem-ram", RAM_GMEM);
+	probe_memory(fd, "private-memory", RAM_PRIVATE);
 	probe_emulation();
 	probe_pages();
 	print("kvm-hide", vm_capability(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID),
@@ -131,10 +140,11 @@ static void probe_capabilities(int fd)
 
 void probe(void)
 {
-	static const char *const names[] = { "requests", "xen-msr",	    "xen-hcall",
-					     "hyperv",	 "hyperv-enforce",  "cet",
-					     "gmem",	 "force-emulation", "userfaultfd",
-					     "kvm-hide" };
+	static const char *const names[] = {
+		"requests",    "xen-msr", "xen-hcall", "hyperv",	 "hyperv-enforce",
+		"cet",	       "gmem",	  "gmem-ram",  "private-memory", "force-emulation",
+		"userfaultfd", "kvm-hide"
+	};
 	struct message why;
 	int fd = vm_open_kvm(&why);
 

@@ -7,8 +7,10 @@
 #include <sys/ioctl.h>
 #include <vmrun/abi.h>
 
+#include "conversion.h"
 #include "emulation.h"
 #include "end.h"
+#include "memory.h"
 #include "move.h"
 #include "pages.h"
 #include "say.h"
@@ -16,8 +18,10 @@
 #include "vcpu.h"
 #include "vm.h"
 
-_Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EBUSY == -EBUSY && VMRUN_EINVAL == -EINVAL &&
-		       VMRUN_ENOSYS == -ENOSYS && VMRUN_EOPNOTSUPP == -EOPNOTSUPP,
+_Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EFAULT == -EFAULT && VMRUN_EBUSY == -EBUSY &&
+		       VMRUN_EEXIST == -EEXIST && VMRUN_EINVAL == -EINVAL &&
+		       VMRUN_ENOSPC == -ENOSPC && VMRUN_ENOSYS == -ENOSYS &&
+		       VMRUN_EOPNOTSUPP == -EOPNOTSUPP,
 	       "the errors of the ABI are Linux's");
 
 /* The number of entries that KVM did, of one, or -1. */
@@ -77,8 +81,13 @@ static int32_t inject_exception(int fd, const struct vmrun_request *request)
 static int32_t move_vm(struct vcpu *vcpu, struct vmrun_request *request)
 {
 	struct saved_error error = { .step = "more than one vCPU", .number = EOPNOTSUPP };
+	const struct options *options = vcpu->vm->options;
 
-	if (vcpu->vm->options->smp == 1 && move(vcpu, request->flags & VMRUN_MOVE_SHADOW, &error))
+	/* A guest_memfd is one VM's for good. */
+	if (options->ram != RAM_ANONYMOUS)
+		snprintf(error.step, sizeof(error.step), "--ram %s",
+			 options_ram_name(options->ram));
+	else if (options->smp == 1 && move(vcpu, request->flags & VMRUN_MOVE_SHADOW, &error))
 		return 0;
 	snprintf(request->name, sizeof(request->name), "%s", error.step);
 	return -error.number;
@@ -93,6 +102,37 @@ static int32_t read_force_emulation(struct vmrun_request *request)
 		return -ENOENT;
 	request->value = (uint64_t)value;
 	return 0;
+}
+
+static int32_t serve_memory(struct vcpu *vcpu, struct vmrun_request *request)
+{
+	const struct vm *vm = vcpu->vm;
+	uint64_t gpa = request->id, size = request->value;
+
+	switch (request->service) {
+	case VMRUN_HOST_READ:
+		return memory_read(gpa, &request->value);
+	case VMRUN_HOST_WRITE:
+		return memory_write(gpa, request->value);
+	case VMRUN_HOST_UNMAP:
+		return memory_unmap(vm, gpa, size);
+	case VMRUN_HOST_MAP:
+		return memory_map(vm, gpa, size);
+	case VMRUN_PUNCH:
+		return memory_punch(gpa, size);
+	case VMRUN_REGION_ADD:
+		return memory_add(vm, gpa, size, request->flags);
+	case VMRUN_REGION_REMOVE:
+		return memory_remove(vm, gpa);
+	case VMRUN_ATTRIBUTES:
+		return conversion_set(vm, gpa, size, request->flags);
+	case VMRUN_FAULT_WAY:
+		return conversion_fault_way(vcpu, request->id, request->value);
+	case VMRUN_RECORD:
+		return conversion_record(vcpu, request->id, &request->value);
+	default:
+		return -ENOSYS;
+	}
 }
 
 static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
@@ -123,7 +163,7 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_PAGE_WAITING:
 		return pages_waiting(vcpu->vm, request->id, &request->value);
 	default:
-		return -ENOSYS;
+		return serve_memory(vcpu, request);
 	}
 }
 
@@ -134,22 +174,22 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
  */
 void request_serve(struct vcpu *vcpu, uint32_t address)
 {
-	const struct ram *ram = &vcpu->vm->ram;
 	struct vmrun_request request;
+	void *at = memory_at(vcpu->vm, address, sizeof(request));
 
-	if (address > ram->size || ram->size - address < sizeof(request) ||
-	    !pages_present(address, sizeof(request))) {
+	if (!at) {
 		if (end_claim()) {
 			say("the guest's request at 0x%x is not in its RAM", address);
 			end_now(vcpu->vm, STATUS_DIED);
 		}
 		return;
 	}
-	memcpy(&request, ram->data + address, sizeof(request));
+	memcpy(&request, at, sizeof(request));
 	request.name[sizeof(request.name) - 1] = 0;
 	vcpu_complete_exit(vcpu);
 	request.status = serve(vcpu, &request);
-	/* A guest that has just paged it out does not want to know. */
-	if (pages_present(address, sizeof(request)))
-		memcpy(ram->data + address, &request, sizeof(request));
+	/* A guest that has just taken it out of vmrun's reach does not want to know. */
+	at = memory_at(vcpu->vm, address, sizeof(request));
+	if (at)
+		memcpy(at, &request, sizeof(request));
 }

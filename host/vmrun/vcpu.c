@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <uapi/kvm.h>
 #include <unistd.h>
 
+#include "conversion.h"
 #include "devices.h"
 #include "end.h"
 #include "exits.h"
@@ -197,6 +199,8 @@ static bool handle_exit(struct vcpu *vcpu)
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 		return true;
+	case KVM_EXIT_HYPERCALL:
+		return conversion_call(vcpu);
 	case KVM_EXIT_XEN:
 		return vcpu->vm->options->xen && xen_exit(vcpu, &run->xen);
 	case KVM_EXIT_HYPERV:
@@ -206,23 +210,44 @@ static bool handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/* What KVM_RUN failed with. Returns whether the guest goes on. */
+static bool handle_error(struct vcpu *vcpu, int error)
+{
+	/* EAGAIN: an INIT arrived at a vCPU that waited for one. */
+	if (error == EINTR || error == EAGAIN)
+		return true;
+	/* With all other errors the reason is an old one (api.rst, KVM_EXIT_MEMORY_FAULT). */
+	if ((error == EFAULT || error == EHWPOISON) &&
+	    vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		return conversion_fault(vcpu);
+	return false;
+}
+
+/* What it failed with, in words. */
+static const char *error_text(const struct vcpu *vcpu, int error, char *text, size_t size)
+{
+	const char *reason = error == EFAULT && vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT
+				     ? exits_name(KVM_EXIT_MEMORY_FAULT)
+				     : "KVM_RUN failed";
+
+	snprintf(text, size, "%s: %s", reason, strerror(error));
+	return text;
+}
+
 void vcpu_run(struct vcpu *vcpu)
 {
 	char cause[128];
 
 	for (;;) {
-		int result = ioctl(vcpu->fd, KVM_RUN, 0);
+		int result = ioctl(vcpu->fd, KVM_RUN, 0), error = errno;
 
 		vcpu->exits++;
 		if (result == 0 && handle_exit(vcpu))
 			continue;
 		if (result == 0)
 			die(vcpu, exits_name(vcpu->run->exit_reason));
-		/* EAGAIN: an INIT arrived at a vCPU that waited for one. */
-		if (errno != EINTR && errno != EAGAIN) {
-			snprintf(cause, sizeof(cause), "KVM_RUN failed: %s", strerror(errno));
-			die(vcpu, cause);
-		}
+		if (!handle_error(vcpu, error))
+			die(vcpu, error_text(vcpu, error, cause, sizeof(cause)));
 		if (watchdog_wants_stop())
 			park(vcpu);
 	}

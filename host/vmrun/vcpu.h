@@ -30,8 +30,11 @@ struct vcpu {
 	pthread_t thread;
 	uint64_t exits;
 	uint64_t xen_record[XEN_RECORD_WORDS];
-	atomic_bool in_console; /* it waits for stdout, or for another vCPU that does */
-	atomic_bool parked;	/* it was stopped, and state tells where */
+	uint64_t memory_record[VMRUN_RECORD_WORDS];
+	enum vmrun_fault_way fault_way;
+	uint64_t fault_attributes; /* where that is VMRUN_FAULT_CONVERT */
+	atomic_bool in_console;	   /* it waits for stdout, or for another vCPU that does */
+	atomic_bool parked;	   /* it was stopped, and state tells where */
 	struct vcpu_state state;
 };
 

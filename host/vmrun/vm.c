@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "vm.h"
 
+#include <asm/kvm_para.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 
+#include "conversion.h"
 #include "hyperv.h"
 #include "layout.h"
+#include "memory.h"
 #include "say.h"
 #include "xen.h"
 
@@ -32,31 +34,11 @@ int vm_open_kvm(struct message *why)
 	return -1;
 }
 
-unsigned int vm_capability(int kvm_fd, unsigned int capability)
+unsigned int vm_capability(int fd, unsigned int capability)
 {
-	int value = ioctl(kvm_fd, KVM_CHECK_EXTENSION, capability);
+	int value = ioctl(fd, KVM_CHECK_EXTENSION, capability);
 
 	return value > 0 ? (unsigned int)value : 0;
-}
-
-static void create_memory(struct vm *vm)
-{
-	vm->ram.size = (uint64_t)vm->options->mem_mib << 20;
-	vm->ram.data = mmap(NULL, vm->ram.size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (vm->ram.data == MAP_FAILED)
-		fail("--mem %u: no memory for the guest: %s: give it less", vm->options->mem_mib,
-		     strerror(errno));
-}
-
-static void map_memory(const struct vm *vm)
-{
-	struct kvm_userspace_memory_region region = { .slot = 0 };
-
-	region.memory_size = vm->ram.size;
-	region.userspace_addr = (uintptr_t)vm->ram.data;
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		fail("KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
 }
 
 /* PIC, I/O APIC, local APICs and PIT, all in the kernel. */
@@ -106,7 +88,7 @@ static void enable_exception_payload(const struct vm *vm)
 
 static void create_vm(struct vm *vm)
 {
-	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, memory_vm_type(vm->options->ram));
 	if (vm->fd < 0)
 		fail("KVM_CREATE_VM: %s%s", strerror(errno),
 		     errno == EBUSY ? ": another hypervisor uses the CPU's virtualization, stop it"
@@ -121,6 +103,8 @@ static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
 	struct cpuid_wish wish = {
 		.xen = vm->options->xen,
 		.xen_msr = vm->options->xen_msr,
+		.show_kvm =
+			vm->options->ram == RAM_PRIVATE ? 1u << KVM_FEATURE_HC_MAP_GPA_RANGE : 0,
 		.hide_kvm = vm->options->hide_kvm,
 		.tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
 		.tsc_deadline = vm_capability(vm->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
@@ -144,6 +128,8 @@ void vm_configure(struct vm *vm)
 	static struct cpuid cpuid;
 	const struct options *options = vm->options;
 
+	if (options->ram != RAM_ANONYMOUS)
+		memory_require(vm);
 	create_vm(vm);
 	enable_exception_payload(vm);
 	create_irqchip(vm);
@@ -154,7 +140,9 @@ void vm_configure(struct vm *vm)
 		     "5.10 or newer");
 	if (options->xen)
 		xen_enable(vm);
-	map_memory(vm);
+	if (options->ram == RAM_PRIVATE)
+		conversion_enable(vm);
+	memory_create(vm);
 	for (unsigned int id = 0; id < options->smp; id++)
 		vcpu_create(vm, id);
 	build_cpuid(vm, &cpuid);
@@ -166,6 +154,5 @@ void vm_create(struct vm *vm, const struct options *options)
 {
 	vm->options = options;
 	open_kvm(vm);
-	create_memory(vm);
 	vm_configure(vm);
 }

@@ -26,15 +26,15 @@ struct vm {
 /* Opens /dev/kvm. Returns the file descriptor, or -1 with cause and cure in *why. */
 int vm_open_kvm(struct message *why);
 
-/* KVM_CHECK_EXTENSION: 0 is no, anything above is yes and may mean more. */
-unsigned int vm_capability(int kvm_fd, unsigned int capability);
+/* KVM_CHECK_EXTENSION, of /dev/kvm or a VM: 0 is no, anything above is yes and may mean more. */
+unsigned int vm_capability(int fd, unsigned int capability);
 
 /* Makes the VM that the options ask for, with its memory, or fail()s. */
 void vm_create(struct vm *vm, const struct options *options);
 
 /*
- * The part of that which is the VM's configuration: its devices, its CPUs and what they show, on
- * memory that is there. Needs options, kvm_fd, run_size and ram.
+ * The part of that which is the VM's configuration: its devices, its CPUs and what they show; on
+ * memory that is there, or else is made. Needs options, kvm_fd, run_size, and ram if there is one.
  */
 void vm_configure(struct vm *vm);
 

@@ -32,6 +32,12 @@
  *				reached vmrun, from all vCPUs
  *	all others		-ENOSYS (-38)
  *
+ * KVM's hypercall KVM_HC_MAP_GPA_RANGE (vmrun --ram private, which shows its CPUID bit): vmrun sets
+ * the attributes of the range by KVM_SET_MEMORY_ATTRIBUTES, and returns 0 or the error, as -KVM_E....
+ * A page size of 0 to 3 in the attributes is taken note of and changes nothing; reserved bits are
+ * -KVM_EINVAL, and so is a range that reaches beyond 4 GiB. Contents are never copied, and never dropped: a guest that wants to be rid of what was
+ * private uses VMRUN_PUNCH.
+ *
  * Hyper-V hypercalls that KVM leaves to user space (vmrun --hyperv): extended ones (0x8001 up)
  * return HV_STATUS_INVALID_HYPERCALL_CODE (2). HvCallPostMessage and HvCallSignalEvent would return
  * HV_STATUS_INVALID_CONNECTION_ID (0x12), but come only from a vCPU with an active SynIC, which
@@ -107,6 +113,43 @@ enum vmrun_service {
 	 * of what KVM has waiting in its place; VMRUN_ENOENT: it is not absent
 	 */
 	VMRUN_PAGE_WAITING,
+
+	/*
+	 * The memory of the guest, of one region at a time: its RAM, or what VMRUN_REGION_ADD has
+	 * added. The range is [id, id + value), guest-physical and page-aligned; VMRUN_EINVAL: it
+	 * is not inside of one region. Which of them there are depends on vmrun --ram.
+	 */
+	/* value = the 8 bytes at id, by vmrun's own mapping; VMRUN_EFAULT: it has none there */
+	VMRUN_HOST_READ,
+	VMRUN_HOST_WRITE, /* these 8 bytes = value */
+	/*
+	 * vmrun unmaps the range of RAM, or maps it again. VMRUN_EOPNOTSUPP: RAM is no guest_memfd
+	 * that can be mapped. A request or a text that lies in what is unmapped ends vmrun.
+	 */
+	VMRUN_HOST_UNMAP,
+	VMRUN_HOST_MAP,
+	/* A hole in the region's guest_memfd (fallocate); VMRUN_EOPNOTSUPP: it has none */
+	VMRUN_PUNCH,
+	/*
+	 * A new region, in a memory slot of its own; flags: VMRUN_REGION_GMEM and so on. That at id
+	 * is removed again, with its memory: VMRUN_ENOENT if there is none. VMRUN_ENOSPC: there are
+	 * VMRUN_REGIONS already. VMRUN_EEXIST: KVM has a slot there.
+	 */
+	VMRUN_REGION_ADD,
+	VMRUN_REGION_REMOVE,
+	/*
+	 * KVM_SET_MEMORY_ATTRIBUTES: the attributes in flags, of any range. A request or a text in
+	 * RAM that is private ends vmrun, which cannot see it.
+	 */
+	VMRUN_ATTRIBUTES,
+	/*
+	 * What is to be done when this vCPU meets KVM_EXIT_MEMORY_FAULT, from now on: id is one of
+	 * enum vmrun_fault_way, value goes with VMRUN_FAULT_CONVERT. The record of such exits starts
+	 * anew.
+	 */
+	VMRUN_FAULT_WAY,
+	/* value = word id (enum vmrun_record) of what exits of this vCPU looked like */
+	VMRUN_RECORD,
 	VMRUN_SERVICES
 };
 
@@ -115,13 +158,46 @@ enum vmrun_service {
 
 #define VMRUN_MOVE_SHADOW	   (1u << 0)
 
-#define VMRUN_ENOENT		   (-2)
-#define VMRUN_EBUSY		   (-16)
-#define VMRUN_EINVAL		   (-22)
-#define VMRUN_ENOSYS		   (-38) /* no such service */
-#define VMRUN_EOPNOTSUPP	   (-95)
+/* Of VMRUN_REGION_ADD; none: memory of vmrun's own, which cannot be private. */
+#define VMRUN_REGION_GMEM   (1u << 0) /* with a guest_memfd, as --ram has it */
+#define VMRUN_REGION_CLOSED (1u << 1) /* whose last descriptor and mapping are gone at once */
+/* How many there may be beside RAM. */
+#define VMRUN_REGIONS 4
 
-#define VMRUN_NAME_SIZE		   48
+enum vmrun_fault_way {
+	VMRUN_FAULT_DIE, /* the guest has died: as at the start */
+	/* The attributes of the range that KVM names become value, and the guest goes on. */
+	VMRUN_FAULT_CONVERT,
+	/* The instruction raises #MC, which stands for the memory that cannot be reached. */
+	VMRUN_FAULT_RAISE,
+	VMRUN_FAULT_WAYS
+};
+
+enum vmrun_record {
+	/* KVM_EXIT_MEMORY_FAULT, since VMRUN_FAULT_WAY: how many, and the last one's fields */
+	VMRUN_RECORD_FAULTS,
+	VMRUN_RECORD_FAULT_FLAGS,
+	VMRUN_RECORD_FAULT_GPA,
+	VMRUN_RECORD_FAULT_SIZE,
+	/* KVM_EXIT_HYPERCALL with KVM_HC_MAP_GPA_RANGE: how many, and the last one's fields */
+	VMRUN_RECORD_CALLS,
+	VMRUN_RECORD_CALL_GPA,
+	VMRUN_RECORD_CALL_PAGES,
+	VMRUN_RECORD_CALL_ATTRIBUTES,
+	VMRUN_RECORD_CALL_FLAGS,
+	VMRUN_RECORD_WORDS
+};
+
+#define VMRUN_ENOENT	 (-2)
+#define VMRUN_EFAULT	 (-14)
+#define VMRUN_EBUSY	 (-16)
+#define VMRUN_EEXIST	 (-17)
+#define VMRUN_EINVAL	 (-22)
+#define VMRUN_ENOSPC	 (-28)
+#define VMRUN_ENOSYS	 (-38) /* no such service */
+#define VMRUN_EOPNOTSUPP (-95)
+
+#define VMRUN_NAME_SIZE	 48
 
 /* The same for 64- and 32-bit code. */
 struct vmrun_request {

@@ -163,3 +163,71 @@ uint64_t vmm_page_waiting(uint64_t gpa)
 	ask_for_value(&request, &value);
 	return value;
 }
+
+int vmm_host_read(uint64_t gpa, uint64_t *value)
+{
+	struct vmrun_request request = { .service = VMRUN_HOST_READ, .id = gpa };
+
+	return ask_for_value(&request, value);
+}
+
+int vmm_host_write(uint64_t gpa, uint64_t value)
+{
+	struct vmrun_request request = { .service = VMRUN_HOST_WRITE, .id = gpa, .value = value };
+
+	return ask(&request);
+}
+
+static int ask_for_range(enum vmrun_service service, uint64_t gpa, uint64_t size, uint32_t flags)
+{
+	struct vmrun_request request = {
+		.service = service, .id = gpa, .value = size, .flags = flags
+	};
+
+	return ask(&request);
+}
+
+int vmm_host_unmap(uint64_t gpa, uint64_t size)
+{
+	return ask_for_range(VMRUN_HOST_UNMAP, gpa, size, 0);
+}
+
+int vmm_host_map(uint64_t gpa, uint64_t size)
+{
+	return ask_for_range(VMRUN_HOST_MAP, gpa, size, 0);
+}
+
+int vmm_punch(uint64_t gpa, uint64_t size)
+{
+	return ask_for_range(VMRUN_PUNCH, gpa, size, 0);
+}
+
+int vmm_region_add(uint64_t gpa, uint64_t size, uint32_t flags)
+{
+	return ask_for_range(VMRUN_REGION_ADD, gpa, size, flags);
+}
+
+int vmm_region_remove(uint64_t gpa)
+{
+	return ask_for_range(VMRUN_REGION_REMOVE, gpa, 0, 0);
+}
+
+int vmm_set_attributes(uint64_t gpa, uint64_t size, uint32_t attributes)
+{
+	return ask_for_range(VMRUN_ATTRIBUTES, gpa, size, attributes);
+}
+
+void vmm_fault_way(enum vmrun_fault_way way, uint64_t value)
+{
+	struct vmrun_request request = { .service = VMRUN_FAULT_WAY, .id = way, .value = value };
+
+	REQUIRE(ask(&request) == 0);
+}
+
+uint64_t vmm_record(enum vmrun_record word)
+{
+	struct vmrun_request request = { .service = VMRUN_RECORD, .id = word };
+
+	REQUIRE(ask(&request) == 0);
+	return request.value;
+}

@@ -104,4 +104,33 @@ int vmm_page_in(uint64_t gpa);
 /* How many faults wait for a page, of vCPUs or of what KVM has waiting. 0 if it is not absent. */
 uint64_t vmm_page_waiting(uint64_t gpa);
 
+/*
+ * Memory as vmrun sees it: 8 bytes of RAM or of a region, by its mapping. -14 (VMRUN_EFAULT): it has
+ * none there. What is private to the guest is not what is read.
+ */
+int vmm_host_read(uint64_t gpa, uint64_t *value);
+int vmm_host_write(uint64_t gpa, uint64_t value);
+
+/* Pages of the guest_memfd: its mapping in vmrun, and holes. */
+int vmm_host_unmap(uint64_t gpa, uint64_t size);
+int vmm_host_map(uint64_t gpa, uint64_t size);
+int vmm_punch(uint64_t gpa, uint64_t size);
+
+/* More memory, in a slot of its own; flags: VMRUN_REGION_GMEM, VMRUN_REGION_CLOSED. */
+int vmm_region_add(uint64_t gpa, uint64_t size, uint32_t flags);
+int vmm_region_remove(uint64_t gpa);
+
+/* KVM_SET_MEMORY_ATTRIBUTES. */
+int vmm_set_attributes(uint64_t gpa, uint64_t size, uint32_t attributes);
+
+/*
+ * What is to become of this vCPU's memory faults (KVM_EXIT_MEMORY_FAULT), whose record starts anew.
+ * With VMRUN_FAULT_RAISE the access raises #MC: EXPECT_FAULT(MC, 0, ...). value goes with
+ * VMRUN_FAULT_CONVERT: the attributes that the range gets.
+ */
+void vmm_fault_way(enum vmrun_fault_way way, uint64_t value);
+
+/* A word of the record: how often, and what vmrun was told last. */
+uint64_t vmm_record(enum vmrun_record word);
+
 #endif

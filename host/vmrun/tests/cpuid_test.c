@@ -99,6 +99,15 @@ TEST("features of KVM that are to be hidden are not shown, and others are")
 	EXPECT_EQ(leaf(0x40000001, 0).edx, 1);
 }
 
+TEST("features of KVM that are to be shown are, if they are not to be hidden")
+{
+	struct cpuid_wish wish = { .cpus = 1, .show_kvm = 0x18000, .hide_kvm = 0x8000 };
+
+	start();
+	ASSERT_TRUE(cpuid_build(&cpuid, &wish));
+	EXPECT_EQ(leaf(0x40000001, 0).eax, 0x11234);
+}
+
 TEST("Xen comes before KVM")
 {
 	struct cpuid_wish wish = { .cpus = 1, .xen = true, .xen_msr = 0x40000000 };

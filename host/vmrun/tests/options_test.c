@@ -42,6 +42,7 @@ TEST("a guest alone gets the documented defaults")
 	EXPECT_STR_EQ(outcome.options.append, "");
 	EXPECT_EQ(outcome.options.smp, 1);
 	EXPECT_EQ(outcome.options.mem_mib, 64);
+	EXPECT_EQ(outcome.options.ram, RAM_ANONYMOUS);
 	EXPECT_EQ(outcome.options.timeout_ns, 0);
 	EXPECT_FALSE(outcome.options.xen);
 	EXPECT_FALSE(outcome.options.hyperv);
@@ -68,6 +69,20 @@ TEST("options are taken with = or as the next word, before and after the guest")
 	EXPECT_TRUE(outcome.options.force_emulation);
 	EXPECT_EQ(outcome.options.hide_kvm, 0x4010);
 	EXPECT_TRUE(outcome.options.stats);
+}
+
+TEST("--ram takes each kind by its name")
+{
+	static const enum ram_kind kinds[] = { RAM_ANONYMOUS, RAM_GMEM, RAM_PRIVATE };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct outcome outcome = PARSE("g", "--ram", options_ram_name(kinds[i]));
+
+		EXPECT_TRUE(outcome.good, "%s", outcome.why.text);
+		EXPECT_EQ(outcome.options.ram, kinds[i]);
+	}
+	EXPECT_EQ(PARSE("g", "--ram=gmem").options.ram, RAM_GMEM);
+	EXPECT_EQ(PARSE("g", "--ram=private", "--ram=anonymous").options.ram, RAM_ANONYMOUS);
 }
 
 TEST("--append keeps a value that looks like an option or holds =")
@@ -134,6 +149,9 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--mem", "1" }, "--mem 1: give a number from 2 to 3072" },
 		{ { "g", "--mem", "3073" }, "--mem 3073: give a number from 2 to 3072" },
 		{ { "g", "--mem", "-1" }, "--mem -1: give a number" },
+		{ { "g", "--ram" }, "--ram needs a value" },
+		{ { "g", "--ram", "" }, "--ram : give anonymous, gmem or private" },
+		{ { "g", "--ram=gmemfd" }, "--ram gmemfd: give anonymous, gmem or private" },
 		{ { "g", "--timeout", "0" }, "--timeout 0: give seconds above 0" },
 		{ { "g", "--timeout", "1s" }, "--timeout 1s: give seconds" },
 		{ { "g", "--hide-kvm" }, "--hide-kvm needs a value" },

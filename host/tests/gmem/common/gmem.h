@@ -8,7 +8,7 @@
 #ifndef GMEM_GMEM_H
 #define GMEM_GMEM_H
 
-#include "abi.h"
+#include <uapi/kvm.h>
 
 #include <linux/falloc.h>
 #include <stdint.h>

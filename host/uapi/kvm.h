@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What KVM's interface has of guest_memfd, for headers older than it
+ * What KVM's interface has of guest_memfd and private memory, for headers older than these
  *
  * Source: include/uapi/linux/kvm.h and arch/x86/include/uapi/asm/kvm.h of Linux 7.2;
- * Documentation/virt/kvm/api.rst, KVM_CREATE_GUEST_MEMFD and KVM_SET_USER_MEMORY_REGION2.
+ * Documentation/virt/kvm/api.rst, KVM_CREATE_GUEST_MEMFD, KVM_SET_USER_MEMORY_REGION2,
+ * KVM_SET_MEMORY_ATTRIBUTES, KVM_PRE_FAULT_MEMORY and KVM_EXIT_MEMORY_FAULT.
  */
-#ifndef GMEM_ABI_H
-#define GMEM_ABI_H
+#ifndef UAPI_KVM_H
+#define UAPI_KVM_H
 
 #include <linux/kvm.h>
 
@@ -16,8 +17,13 @@
 #endif
 
 #ifndef KVM_CAP_GUEST_MEMFD
-#define KVM_CAP_GUEST_MEMFD 234
-#define KVM_CAP_VM_TYPES    235
+#define KVM_CAP_MEMORY_ATTRIBUTES 233
+#define KVM_CAP_GUEST_MEMFD	  234
+#define KVM_CAP_VM_TYPES	  235
+#endif
+
+#ifndef KVM_CAP_PRE_FAULT_MEMORY
+#define KVM_CAP_PRE_FAULT_MEMORY 236
 #endif
 
 /* 6.18 was the first with flags; its release candidates called this KVM_CAP_GUEST_MEMFD_MMAP. */
@@ -57,9 +63,31 @@ struct kvm_userspace_memory_region2 {
 #define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
 #endif
 
+#ifndef KVM_SET_MEMORY_ATTRIBUTES
+#define KVM_MEMORY_ATTRIBUTE_PRIVATE (1ull << 3)
+struct kvm_memory_attributes {
+	__u64 address;
+	__u64 size;
+	__u64 attributes;
+	__u64 flags;
+};
+#define KVM_SET_MEMORY_ATTRIBUTES _IOW(KVMIO, 0xd2, struct kvm_memory_attributes)
+#endif
+
+#ifndef KVM_PRE_FAULT_MEMORY
+struct kvm_pre_fault_memory {
+	__u64 gpa;
+	__u64 size;
+	__u64 flags;
+	__u64 padding[5];
+};
+#define KVM_PRE_FAULT_MEMORY _IOWR(KVMIO, 0xd5, struct kvm_pre_fault_memory)
+#endif
+
 /* What lies in struct kvm_run's union when KVM_RUN was EFAULT or EHWPOISON with this reason. */
 #ifndef KVM_EXIT_MEMORY_FAULT
-#define KVM_EXIT_MEMORY_FAULT 39
+#define KVM_EXIT_MEMORY_FAULT	     39
+#define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ull << 3)
 #endif
 struct gmem_fault {
 	__u64 flags;
