@@ -28,6 +28,7 @@
 #include "vm.h"
 
 #define PAGE	 4096u
+#define LARGE	 (2u << 20)
 #define MAPPABLE (GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED)
 
 struct region {
@@ -104,6 +105,26 @@ static uint8_t *map_anonymous(uint64_t size)
 	return data == MAP_FAILED ? NULL : data;
 }
 
+/*
+ * The same, of large pages where the host has them: for KVM to have something to split when the guest makes
+ * a part of one private.
+ */
+static uint8_t *map_large(uint64_t size)
+{
+	uint8_t *all = map_anonymous(size + LARGE), *data;
+	size_t before;
+
+	if (!all)
+		return NULL;
+	before = -(uintptr_t)all % LARGE;
+	data = all + before;
+	if (before)
+		munmap(all, before);
+	munmap(data + size, LARGE - before);
+	madvise(data, size, MADV_HUGEPAGE);
+	return data;
+}
+
 static uint8_t *map_file(int file, uint64_t size)
 {
 	void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -129,7 +150,8 @@ static bool allocate(const struct vm *vm, struct region *region, bool gmem)
 	region->mappable = gmem && vm->options->ram == RAM_GMEM;
 	if (!gmem || region->file >= 0)
 		region->host = region->mappable ? map_file(region->file, region->size)
-						: map_anonymous(region->size);
+			       : vm->options->ram == RAM_PRIVATE ? map_large(region->size)
+								 : map_anonymous(region->size);
 	if (region->host)
 		return true;
 	error = errno;

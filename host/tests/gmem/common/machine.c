@@ -6,17 +6,30 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#define LARGE (2u << 20)
+
 /* One access to byte 0 of DS, or a jump to byte 0 of CS: see below. */
 static const uint64_t programs[ACCESSES] = {
-	[ACCESS_READ] = 0xf40000a0,	      /* mov al, [0]; hlt */
+	[ACCESS_READ] = 0xf40000a0,	    /* mov al, [0]; hlt */
 	[ACCESS_WRITE] = 0xf45a000006c6ull, /* mov byte [0], 0x5a; hlt */
 };
+
+/* Aligned to 2 MiB, and of large pages where the kernel has them: for KVM to split. */
+static uint8_t *large_pages(uint64_t size)
+{
+	uint8_t *all = mmap(NULL, size + LARGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *memory = all + -(uintptr_t)all % LARGE;
+
+	REQUIRE(all != MAP_FAILED);
+	madvise(memory, size, MADV_HUGEPAGE);
+	return memory;
+}
 
 static volatile uint64_t *ordinary_memory(int vm, unsigned int slot, uint64_t gpa,
 					  unsigned int pages, int file)
 {
-	void *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
+	uint8_t *memory = large_pages(pages * PAGE);
 	struct kvm_userspace_memory_region2 region = {
 		.slot = slot,
 		.flags = file < 0 ? 0 : KVM_MEM_GUEST_MEMFD,
@@ -26,9 +39,8 @@ static volatile uint64_t *ordinary_memory(int vm, unsigned int slot, uint64_t gp
 		.guest_memfd = file,
 	};
 
-	REQUIRE(memory != MAP_FAILED);
 	REQUIRE(!ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region));
-	return memory;
+	return (volatile uint64_t *)memory;
 }
 
 struct machine machine_new(unsigned long type)
