@@ -132,9 +132,17 @@ stock-6.12) suite=bookworm-backports ;;
 	;;
 esac
 
-# A kernel that was fetched when there was no host with an Intel CPU has one module less.
+# A kernel that was fetched when fewer modules were wanted lacks one.
+lacking_module() {
+	local module
+	[[ $name != source-* ]] || return 0
+	for module in $modules; do
+		[[ -e $kernels/$name/$module.ko ]] || echo "$module.ko"
+	done
+}
+
 is_there() {
-	[[ $name == source-* || -e $kernels/$name/kvm-intel.ko ]] && intact "$kernels/$name"
+	[[ -z $(lacking_module) ]] && intact "$kernels/$name"
 }
 
 if is_there; then
@@ -146,7 +154,7 @@ begin_work "$kernels"
 # The other one may have done it.
 if ! is_there; then
 	if intact "$kernels/$name"; then
-		say "the cache entry $kernels/$name lacks kvm-intel.ko; it is fetched again"
+		say "the cache entry $kernels/$name lacks $(lacking_module | head -n 1); it is fetched again"
 	elif [[ -e $kernels/$name ]]; then
 		say "the cache entry $kernels/$name is damaged; it is fetched again"
 	fi
