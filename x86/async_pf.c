@@ -153,14 +153,18 @@ TEST("a guest that goes on touching the page is not told again, and waits halted
 	expect_ready(token, 1);
 }
 
-TEST("an ordinary PF leaves the flags alone")
+TEST("an ordinary PF leaves the flags alone, one that KVM injects for the VMM too")
 {
 	uintptr_t hole = VA_FREE;
-	struct user_result result;
+	struct x86_fault fault;
 
 	async_pf_begin(KVM_ASYNC_PF_SEND_ALWAYS);
-	result = user_call_interruptible(read_word, hole);
-	EXPECT_FAULT_EQ(result.fault, PF, PF_USER);
-	EXPECT_EQ(result.fault.cr2, hole);
+	fault = user_call_interruptible(read_word, hole).fault;
+	EXPECT_FAULT_EQ(fault, PF, PF_USER);
+	EXPECT_EQ(fault.cr2, hole);
+	EXPECT_EQ(async_pf_area()->flags, 0);
+	fault = FAULT_OF(vmm_inject_pf(0, hole));
+	EXPECT_FAULT_EQ(fault, PF, 0);
+	EXPECT_EQ(fault.cr2, hole);
 	EXPECT_EQ(async_pf_area()->flags, 0);
 }

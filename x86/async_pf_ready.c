@@ -5,8 +5,8 @@
  * - When a page is back its token is put into the area and an interrupt is raised: one page after the
  *   other, in the order of their return, whatever the order of the faults was.
  * - The next one is held back as long as the token in the area is not 0 (x86.c,
- *   kvm_arch_can_dequeue_async_page_present). KVM need not look again before bit 0 is written to
- *   ACK, by the CPU in question; an ACK with the token not taken changes nothing (kvm_set_msr_common;
+ *   kvm_arch_can_dequeue_async_page_present). KVM looks again when bit 0 is written to ACK, by the CPU in
+ *   question, and not before; an ACK with the token not taken changes nothing (kvm_set_msr_common;
  *   virt/kvm/async_pf.c, kvm_check_async_pf_completion).
  * - A guest that takes the token and forgets to acknowledge it may be told of the next page, or not:
  *   that depends on whether one waited already (kvm_arch_async_page_present_queued). Once it

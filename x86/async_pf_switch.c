@@ -60,15 +60,19 @@ TEST("switched off while a page is out: its token never comes, and the page is t
 	}
 }
 
-TEST("nor does it come after switching on again: only the one that wakes all")
+TEST("nor does it come when it is switched on again at once: only the one that wakes all")
 {
 	uintptr_t page;
 
 	async_pf_begin(0);
 	page = absent_page(1);
-	drop_page(page, 0);
-	async_pf_area()->token = 0;
+	fault_at_user(page);
+	async_pf_area()->token = HELD;
+	absent_end_elsewhere(page);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, 0);
 	switch_on(0);
+	absent_end_elsewhere_done();
+	EXPECT_EQ(async_pf_take(), HELD);
 	expect_ready(ASYNC_PF_WAKE_ALL, 1);
 	EXPECT_TRUE(async_pf_stays(1));
 	expect_contents(page, 1);

@@ -26,7 +26,6 @@
 
 #define VECTOR	 0x65 /* has no handler: FAULT_OF() catches it */
 #define LAPIC_MS 5000
-#define QUIET_MS 20
 
 /* A page is out, and its "page ready" will come at this vector. */
 static uint32_t page_out_for(uint8_t vector, uintptr_t *page)
@@ -47,11 +46,7 @@ static void expect_token(uint32_t token)
 /* Lets interrupts in for a time in which one would have come. */
 static struct x86_fault let_in(void)
 {
-	return FAULT_OF(WAIT_FOR(({
-					 irq_window();
-					 false;
-				 }),
-				 QUIET_MS));
+	return FAULT_OF(async_pf_stays(async_pf_ready()));
 }
 
 static void expect_interrupt(uint8_t vector)

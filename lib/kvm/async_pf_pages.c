@@ -16,6 +16,8 @@
 #define IMPATIENCE_MS 200
 #define KICK_MS	      100
 #define MOMENT_US     20000
+#define ESCAPE_US     5000
+#define VECTOR_ESCAPE 0x52 /* has no handler */
 
 static uintptr_t absent[ABSENT_MAX]; /* 0: free */
 static volatile unsigned int kicks;
@@ -243,6 +245,8 @@ static void kick_and_end(void *argument)
 {
 	(void)argument;
 	watch.waited = WAIT_FOR(vmm_page_waiting(watch.page) > 0, patience);
+	/* Of a page that is out already this does not say that CPU 0 has touched it. */
+	delay_us(MOMENT_US);
 	apic_ipi(0, VECTOR_KICK);
 	watch.kicked = WAIT_FOR(kicks > 0, KICK_MS);
 	absent_end(watch.page);
@@ -275,6 +279,27 @@ struct x86_fault expect_silence(touch_function *touch, uintptr_t page, enum sile
 	EXPECT_TRUE(async_pf_stays(ready));
 	EXPECT_EQ(kicks, 1);
 	return fault;
+}
+
+static void interrupt_touch(void *argument)
+{
+	(void)argument;
+	delay_us(ESCAPE_US);
+	apic_ipi(0, VECTOR_ESCAPE);
+	expect_back("CPU 0 takes no interrupt while it waits for a page that is out");
+}
+
+void expect_not_told_again(uintptr_t page, unsigned int n)
+{
+	struct x86_fault fault;
+	uintptr_t value;
+
+	start_watch(interrupt_touch, page);
+	fault = touch_user(page, &value);
+	end_watch();
+	apic_eoi();
+	EXPECT_FAULT_EQ(fault, VECTOR_ESCAPE, 0, "page %u", n);
+	EXPECT_EQ(async_pf_area()->flags, 0, "page %u", n);
 }
 
 void expect_silent_read(touch_function *touch, enum silence silence)

@@ -86,6 +86,12 @@ struct x86_fault expect_silence(touch_function *touch, uintptr_t page, enum sile
 void expect_silent_read(touch_function *touch, enum silence silence);
 
 /*
+ * CPU 0 touches page number n, of which it was told already: it is not told again, and waits halted
+ * until an interrupt of CPU 1 gets it out. The page stays absent.
+ */
+void expect_not_told_again(uintptr_t page, unsigned int n);
+
+/*
  * CPU 1 brings the page back a moment after this is called, and interrupts CPU 0 if that is then
  * stuck; until absent_end_elsewhere_done().
  */
