@@ -69,13 +69,16 @@ static void look_at_log(struct walker *walker)
 	irq_window();
 	for (; walker->looked < async_pf_log_count(cpu_id()); walker->looked++) {
 		uint32_t token = async_pf_log_token(cpu_id(), walker->looked);
-		unsigned int page = 0;
+		unsigned int found = 0;
 
-		while (page < PAGES && walker->waiting[page] != token)
-			page++;
-		ASSERT_TRUE(page < PAGES, "CPU %u, number %u: nobody waits with token 0x%x",
-			    cpu_id(), walker->looked, token);
-		walker->waiting[page] = 0;
+		for (unsigned int page = 0; page < PAGES; page++) {
+			if (walker->waiting[page] != token)
+				continue;
+			walker->waiting[page] = 0;
+			found++;
+		}
+		ASSERT_EQ(found, 1, "CPU %u, number %u: those who wait with token 0x%x", cpu_id(),
+			  walker->looked, token);
 	}
 }
 

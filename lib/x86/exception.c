@@ -39,7 +39,8 @@ void irq_handlers_reset(void)
 {
 	if (!handlers_in_use)
 		return;
-	memset(exception_handlers, 0, sizeof(exception_handlers));
+	for (unsigned int vector = 0; vector < VECTOR_IRQ_FIRST; vector++)
+		exception_handlers[vector] = NULL;
 	handlers[NMI] = NULL;
 	for (unsigned int vector = VECTOR_IRQ_FIRST; vector < VECTOR_USER_RETURN; vector++)
 		handlers[vector] = NULL;

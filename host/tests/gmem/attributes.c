@@ -85,9 +85,9 @@ TEST("a range that wraps is refused, one that ends with the last page but one is
 		uint64_t address, size;
 		int result;
 	} cases[] = {
-		{ -PAGE, 2 * PAGE, -EINVAL },	  { GPA, -GPA, -EINVAL },
-		{ -PAGE, PAGE, -EINVAL },	  { PAGE, -PAGE, -EINVAL },
-		{ -2 * PAGE, 4 * PAGE, -EINVAL }, { -2 * PAGE, PAGE, 0 },
+		{ -PAGE, 2 * PAGE, -EINVAL },	    { GPA, -GPA, -EINVAL },
+		{ -PAGE, PAGE, -EINVAL },	    { PAGE, -PAGE, -EINVAL },
+		{ -(2 * PAGE), 4 * PAGE, -EINVAL }, { -(2 * PAGE), PAGE, 0 },
 	};
 	struct machine m = machine();
 
