@@ -277,8 +277,10 @@ static volatile uint64_t *word_at(uint64_t gpa, int32_t *status)
 	*status = !region || gpa % sizeof(uint64_t) ? -EINVAL : 0;
 	if (*status)
 		return NULL;
-	if (!region->host || !pages_present(gpa, sizeof(uint64_t)) ||
-	    (region == &regions[0] && page_is(gpa, PAGE_UNMAPPED)))
+	if (!region->host)
+		*status = -EFAULT;
+	if (region == &regions[0] &&
+	    (page_is(gpa, PAGE_UNMAPPED) || !pages_present(gpa, sizeof(uint64_t))))
 		*status = -EFAULT;
 	return *status ? NULL : (volatile uint64_t *)(region->host + (gpa - region->gpa));
 }

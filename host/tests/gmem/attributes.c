@@ -20,6 +20,7 @@
 
 #define PRIVATE KVM_MEMORY_ATTRIBUTE_PRIVATE
 #define GPA	(16ull << 20)
+#define LAST	0xfffffffffffff000ull /* the last page */
 #define PAGES	8
 #define SET(machine, first, count, attributes) \
 	machine_attributes((machine)->vm, GPA + (first)*PAGE, (count)*PAGE, attributes)
@@ -85,9 +86,12 @@ TEST("a range that wraps is refused, one that ends with the last page but one is
 		uint64_t address, size;
 		int result;
 	} cases[] = {
-		{ -PAGE, 2 * PAGE, -EINVAL },	    { GPA, -GPA, -EINVAL },
-		{ -PAGE, PAGE, -EINVAL },	    { PAGE, -PAGE, -EINVAL },
-		{ -(2 * PAGE), 4 * PAGE, -EINVAL }, { -(2 * PAGE), PAGE, 0 },
+		{ LAST, 2 * PAGE, -EINVAL },
+		{ GPA, 0 - GPA, -EINVAL },
+		{ LAST, PAGE, -EINVAL },
+		{ PAGE, LAST, -EINVAL },
+		{ LAST - PAGE, 4 * PAGE, -EINVAL },
+		{ LAST - PAGE, PAGE, 0 },
 	};
 	struct machine m = machine();
 
