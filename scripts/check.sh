@@ -39,10 +39,10 @@ say "unit tests"
 own_tests unit '' build/host/*/tests/*_test
 say "the suite, on the newest stock kernel"
 suite stock-7.2 --kernel stock-7.2
-say "Xen and Hyper-V on the stock kernel 6.12"
-suite stock-6.12 --kernel stock-6.12 -g coexist -g xen -g hyperv
-say "Xen and Hyper-V on the patched kernel"
-suite patched --kernel patched -g coexist -g xen -g hyperv
+say "KVM's own ABIs on the stock kernel 6.12"
+suite stock-6.12 --kernel stock-6.12 -g coexist -g xen -g hyperv -g asyncpf -g gmem
+say "KVM's own ABIs on the patched kernel"
+suite patched --kernel patched -g coexist -g xen -g hyperv -g asyncpf -g gmem
 say "five mutants of KVM, today's"
 mkdir -p "$results/mutants"
 host/kernel/mutants/run.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
