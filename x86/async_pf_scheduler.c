@@ -264,6 +264,10 @@ static void finish(void)
 	apic_timer_stop();
 	irq_window();
 	EXPECT_EQ(unknown_tokens, 0);
+	/* Switching them off waits for what is still out, when a point has failed. */
+	for (unsigned int i = 0; i < COUNT_OF(outs); i++)
+		if (outs[i].page)
+			vmm_page_in(outs[i].page);
 	async_pf_reset();
 }
 
