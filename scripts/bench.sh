@@ -74,7 +74,7 @@ work_beside_waiting() {
 	local i
 	for ((i = 0; i < runs; i++)); do
 		VMABI_ON=nested VMABI_KERNEL=$kernel build/tests/asyncpf-scheduler-x86_64 |
-			awk '/^# work while a page is out/ { print int($10 * 100 / $(NF - 1)) }'
+			awk '/^# work while a page is out/ { print int($11 * 100 / $(NF - 1)) }'
 	done | median
 }
 
