@@ -66,8 +66,8 @@ HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -
 	-DVMABI_HOSTED -DVMABI_VERSION='"$(VERSION)"' -Ilib -Ihost -MMD -MP
 
 # One program a folder, named here; a folder's unit tests lie in its tests/. SHARED_: what it has of another.
-PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore host/bochs/rom \
-	host/bochs-kvm/pack host/bochs-kvm/restore
+PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore host/nested/tsc \
+	host/bochs/rom host/bochs-kvm/pack host/bochs-kvm/restore
 SHARED_host/bochs/rom := $(addprefix host/vmrun/,acpi.c elf.c multiboot.c pvh.c)
 SHARED_host/bochs-kvm/pack := $(addprefix host/vmrun/,elf.c multiboot.c)
 SHARED_host/bochs-kvm/restore := host/nested/restore/payload.c

@@ -35,11 +35,11 @@ machine_memory() { # SHARE
 		-object "memory-backend-file,id=mailbox,size=32M,mem-path=/dev/fd/3,share=$1"
 }
 
-machine_boot() { # QEMU VMLINUX INITRD
+machine_boot() { # QEMU VMLINUX INITRD [WORD-FOR-THE-KERNEL...]
 	machine_common "$1"
 	machine_memory on
 	printf '%s\n' -qmp stdio -chardev file,id=output,path=output \
-		-kernel "$2" -initrd "$3" -append "$(kernel_command_line)"
+		-kernel "$2" -initrd "$3" -append "$(kernel_command_line)${4:+ ${*:4}}"
 }
 
 machine_restored() { # QEMU

@@ -30,7 +30,7 @@ ingredients() {
 	machine_restored "$qemu"
 	machine_boot "$qemu" "$boot" initrd
 	cat "$kernel/manifest"
-	cksum <"$init"
+	cat "$init" "$tsc" | cksum
 }
 
 # Without what is for the other vendor's CPUs (host/bochs-kvm).
@@ -54,7 +54,7 @@ make_room() { # FOLDER
 # QEMU starts in the folder, does not outlive this script, and speaks QMP over the coprocess.
 start_qemu() { # FOLDER
 	local words
-	mapfile -t words < <(machine_boot "$qemu" "$kernel/$boot" initrd)
+	mapfile -t words < <(machine_boot "$qemu" "$kernel/$boot" initrd "tsc_early_khz=$("$tsc")")
 	coproc monitor {
 		cd "$1"
 		exec setpriv --pdeathsig KILL "${words[@]}" 3<>mailbox 4>>console 2>errors 9>&-
@@ -137,8 +137,10 @@ fill_snapshot() {
 	exit 2
 }
 qemu=$(command -v "$1") || die "there is no QEMU $1; install qemu-system-x86, or configure with --qemu"
-init=$2 kernel=$3
-[[ -r $init ]] || die "there is no $init; run make"
+init=$2 kernel=$3 tsc=${2%/init/init}/tsc/tsc
+for program in "$init" "$tsc"; do
+	[[ -x $program ]] || die "there is no $program; run make"
+done
 [[ -r $kernel/manifest ]] || die "there is no kernel in $kernel"
 # By PVH a vmlinux boots two seconds faster; a kernel without CONFIG_PVH has only a bzImage here.
 boot=vmlinux
