@@ -31,7 +31,7 @@
 #include <x86/user.h>
 
 #define CPUS	    4 /* CPU 0 is the one that brings pages back */
-#define ROUNDS	    24
+#define ROUNDS	    16
 #define TIMER_US    300
 #define TIMER_STEPS 12
 #define VECTOR_TICK 0x60
