@@ -55,8 +55,8 @@ suite bochs-arrow-lake --cpu arrow_lake -g cet -g runtime
 say "ten CET guests that are broken on purpose, today's"
 mkdir -p "$results/guest-mutants"
 x86/cet/mutants/run.sh --sample 10 --tap "$results/guest-mutants/sample.tap" || failed=yes
-say "KVM in Bochs: CET, and the Intel side of the hypercalls"
-suite bochs-kvm --on bochs-kvm -g cet -g coexist -g xen -g hyperv
+say "KVM in Bochs: CET, and the Intel side of KVM's own ABIs"
+suite bochs-kvm --on bochs-kvm -g cet -g coexist -g xen -g hyperv -g asyncpf -g gmem
 say "the scripts, and bad input"
 own_tests scripts 'bats --tap' scripts/tests/*.bats
 

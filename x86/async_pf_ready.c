@@ -11,14 +11,20 @@
  * - A guest that takes the token and forgets to acknowledge it may be told of the next page, or not:
  *   that depends on whether one waited already (kvm_arch_async_page_present_queued). Once it
  *   acknowledges, it must be.
- * - The interrupt wakes a CPU in HLT.
+ * - The interrupt wakes a CPU in HLT, and as any interrupt only one that has interrupts enabled (SDM
+ *   volume 2, HLT; APM volume 3, HLT).
  */
 #include <kvm/async_pf_pages.h>
 #include <libc/array.h>
 #include <test/test.h>
+#include <x86/apic.h>
+#include <x86/instructions.h>
 #include <x86/interrupt.h>
 #include <x86/msr.h>
 #include <x86/smp.h>
+#include <x86/time.h>
+
+#define HALTED_MS 50
 
 static void acknowledge(void *argument)
 {
@@ -173,4 +179,43 @@ TEST("page ready wakes a CPU in HLT")
 	EXPECT_EQ(async_pf_ready(), 1);
 	expect_ready(token, 1);
 	expect_contents(page, 1);
+}
+
+/* CPU 0, which halts with interrupts disabled, and what CPU 1 sees of it. */
+struct halted {
+	uintptr_t page;
+	volatile bool awake;
+	bool early; /* it was awake before the NMI that is to wake it */
+};
+
+static void nothing(struct x86_frame *frame)
+{
+	(void)frame;
+}
+
+static void end_and_wake(void *argument)
+{
+	struct halted *halted = argument;
+
+	absent_end(halted->page);
+	halted->early = WAIT_FOR(halted->awake, HALTED_MS);
+	apic_icr_write(ICR_NMI | ICR_ASSERT, cpu_apic_id(0));
+}
+
+TEST("page ready does not end HLT with interrupts disabled")
+{
+	struct halted halted = { 0 };
+	uint32_t token;
+
+	async_pf_begin(0);
+	irq_handler(NMI, nothing);
+	halted.page = absent_page(1);
+	token = fault_at_user(halted.page);
+	on_cpu_start(1, end_and_wake, &halted);
+	hlt();
+	halted.awake = true;
+	on_cpu_wait(1);
+	EXPECT_FALSE(halted.early);
+	expect_ready(token, 1);
+	expect_contents(halted.page, 1);
 }
