@@ -24,7 +24,9 @@
 #include <x86/smp.h>
 #include <x86/time.h>
 
-#define HALTED_MS 50
+/* Until a CPU that is about to halt has done so, and until one that is halted would have gone on. */
+#define HALTING_MS 20
+#define HALTED_MS  50
 
 static void acknowledge(void *argument)
 {
@@ -184,7 +186,7 @@ TEST("page ready wakes a CPU in HLT")
 /* CPU 0, which halts with interrupts disabled, and what CPU 1 sees of it. */
 struct halted {
 	uintptr_t page;
-	volatile bool awake;
+	volatile bool halting, awake;
 	bool early; /* it was awake before the NMI that is to wake it */
 };
 
@@ -197,6 +199,8 @@ static void end_and_wake(void *argument)
 {
 	struct halted *halted = argument;
 
+	REQUIRE(WAIT_FOR(halted->halting, CPU_WAIT_MS));
+	delay_us(HALTING_MS * 1000);
 	absent_end(halted->page);
 	halted->early = WAIT_FOR(halted->awake, HALTED_MS);
 	apic_icr_write(ICR_NMI | ICR_ASSERT, cpu_apic_id(0));
@@ -212,6 +216,7 @@ TEST("page ready does not end HLT with interrupts disabled")
 	halted.page = absent_page(1);
 	token = fault_at_user(halted.page);
 	on_cpu_start(1, end_and_wake, &halted);
+	halted.halting = true;
 	hlt();
 	halted.awake = true;
 	on_cpu_wait(1);
