@@ -10,7 +10,8 @@
  * Vectors are 0x10 to 0xff; any other is refused with HV_STATUS_INVALID_HYPERCALL_INPUT. An empty set
  * of the extended form is a success before anything else of it is looked at. KVM:
  * arch/x86/kvm/hyperv.c, kvm_hv_send_ipi(), the same in Linux 6.12 and 7.2. The rest of the first
- * word is the target VTL and reserved: KVM refuses it in the fast plain form.
+ * word is the target VTL and reserved: up to Linux 7.2 KVM refuses it in the fast plain form alone,
+ * and with host/kernel/patches/7.2/0023 in all.
  */
 #include <hyperv/hypercall.h>
 #include <hyperv/page.h>
@@ -275,6 +276,18 @@ TEST("each bit of the fast plain form's first word above the vector is refused")
 	for (unsigned int bit = 32; bit < 64; bit++)
 		EXPECT_EQ(hv_send_ipi(&hv_ipi_forms[1], &all, 1ull << bit | VECTOR), INVALID_INPUT,
 			  "bit %u", bit);
+	expect_taken(0, "reserved");
+}
+
+TEST("each bit of the first word above the vector is refused in the other forms, too")
+{
+	const struct hv_targets all = HV_TARGETS(7);
+
+	prepare();
+	for (unsigned int bit = 32; bit < 64; bit++)
+		for (unsigned int form = 0; form < HV_IPI_FORMS; form++)
+			EXPECT_EQ(hv_send_ipi(&hv_ipi_forms[form], &all, 1ull << bit | VECTOR),
+				  INVALID_INPUT, "bit %u, %s", bit, hv_ipi_forms[form].name);
 	expect_taken(0, "reserved");
 }
 
