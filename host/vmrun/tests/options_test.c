@@ -181,7 +181,7 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--hide-hyperv", "1:esi:1" }, "give LEAF:REG:BITS" },
 		{ { "g", "--hide-hyperv", "1:eax:0" }, "give LEAF:REG:BITS" },
 		{ { "g", "--hide-hyperv", "1:eax:1," }, "give LEAF:REG:BITS" },
-		{ { "g", "--hide-hyperv", "1:eax:0x00000000000000000000001" },
+		{ { "g", "--hide-hyperv", "1:eax:0x000000000000000000000001" },
 		  "give LEAF:REG:BITS" },
 		{ { "g", "--hide-hyperv",
 		    "1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1" },
