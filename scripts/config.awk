@@ -43,10 +43,10 @@ function among(word, set) {
 	return index(" " set " ", " " word " ") > 0
 }
 
-# A need may carry a value: xen-hcall=0x40000000.
+# A need may carry a value: xen-hcall=0x40000000, hyperv-hide=0x40000003:eax:0x40,0x40000004:ebx:0xfff.
 function value_cut(key, word) {
 	if (key == "requires")
-		sub(/=0x[0-9a-f]+$/, "", word)
+		sub(/=0x[0-9a-f]+(:e[abcd]x:0x[0-9a-f]+(,0x[0-9a-f]+:e[abcd]x:0x[0-9a-f]+)*)?$/, "", word)
 	return word
 }
 

@@ -38,6 +38,8 @@ vmrun_options() {
 		xen-hcall) options+=(--xen) ;;
 		xen-hcall=*) options+=("--xen=${need#*=}") ;;
 		hyperv) options+=(--hyperv) ;;
+		hyperv-synic) options+=(--synic) ;;
+		hyperv-hide=*) options+=(--hide-hyperv "${need#*=}") ;;
 		hyperv-enforce) options+=(--enforce-cpuid) ;;
 		kvm-hide=*) options+=(--hide-kvm "${need#*=}") ;;
 		gmem-ram) options+=(--ram gmem) ;;

@@ -10,6 +10,8 @@
 #	xen-hcall	Xen hypercalls are intercepted, and answered by vmrun's table (lib/vmrun/abi.h)
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
+#	hyperv-synic	its synthetic interrupt controller is active, with vmrun's connections (lib/vmrun/abi.h)
+#	hyperv-hide	its CPUID leaves do not show what hyperv-hide=LEAF:REG:BITS[,...] names
 #	cet		the CPU has shadow stacks, and may have indirect branch tracking
 #	requests	vmrun is the VMM, and does what the guest asks it for (lib/vmrun/vmm.h)
 #	gmem		a VM of the default type has guest_memfd
@@ -38,6 +40,7 @@ default_cpu=tigerlake
 # shellcheck disable=SC2034
 all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests gmem gmem-ram private-memory force-emulation userfaultfd"
 all_needs+=" swap kvm-hide"
+all_needs+=" hyperv-synic hyperv-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -94,7 +97,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap kvm-hide"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap kvm-hide hyperv-synic hyperv-hide"
 		else
 			echo "$offers"
 		fi

@@ -69,11 +69,24 @@ static struct kvm_cpuid_entry2 signature(uint32_t base, uint32_t leaves, const c
 	return entry;
 }
 
-static bool add_hyperv(struct cpuid *cpuid, const struct cpuid *hyperv)
+static void hide(struct kvm_cpuid_entry2 *entry, const struct hidden_bits *hidden)
 {
-	for (unsigned int i = 0; i < hyperv->count; i++)
-		if (!add(cpuid, hyperv->entries[i]))
+	uint32_t *const registers[] = { &entry->eax, &entry->ebx, &entry->ecx, &entry->edx };
+
+	for (; hidden && hidden->bits; hidden++)
+		if (entry->function == hidden->leaf)
+			*registers[hidden->reg] &= ~hidden->bits;
+}
+
+static bool add_hyperv(struct cpuid *cpuid, const struct cpuid_wish *wish)
+{
+	for (unsigned int i = 0; i < wish->hyperv->count; i++) {
+		struct kvm_cpuid_entry2 entry = wish->hyperv->entries[i];
+
+		hide(&entry, wish->hide_hyperv);
+		if (!add(cpuid, entry))
 			return false;
+	}
 	return true;
 }
 
@@ -124,7 +137,7 @@ static bool add_hypervisors(struct cpuid *cpuid, const struct cpuid_wish *wish)
 	features = (features | wish->show_kvm) & ~wish->hide_kvm;
 	remove_range(cpuid, HYPERVISOR_BASE, HYPERVISOR_END - 1);
 	if (wish->hyperv) {
-		if (!add_hyperv(cpuid, wish->hyperv))
+		if (!add_hyperv(cpuid, wish))
 			return false;
 		base += BLOCK;
 	}

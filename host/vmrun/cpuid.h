@@ -22,13 +22,21 @@ struct cpuid {
 	struct kvm_cpuid_entry2 entries[CPUID_CAPACITY];
 };
 
+/* Bits that a leaf is not to show. A list of them ends with one that hides no bits. */
+struct hidden_bits {
+	uint32_t leaf;
+	unsigned int reg; /* 0 to 3: EAX, EBX, ECX, EDX */
+	uint32_t bits;
+};
+
 struct cpuid_wish {
 	const struct cpuid *hyperv; /* from KVM_GET_SUPPORTED_HV_CPUID, or NULL */
 	bool xen;
 	uint32_t xen_msr;
-	uint32_t show_kvm; /* bits that KVM leaves to the VMM, as hide_kvm */
-	uint32_t hide_kvm; /* bits of EAX of KVM's feature leaf */
-	uint32_t tsc_khz;  /* 0: not known */
+	uint32_t show_kvm;		       /* bits that KVM leaves to the VMM, as hide_kvm */
+	const struct hidden_bits *hide_hyperv; /* or NULL */
+	uint32_t hide_kvm;		       /* bits of EAX of KVM's feature leaf */
+	uint32_t tsc_khz;		       /* 0: not known */
 	bool tsc_deadline;
 	unsigned int cpus;
 };

@@ -100,12 +100,55 @@ static bool parse_range(const char *name, const char *text, unsigned int min, un
 	return refuse(why, "%s %s: give a number from %u to %u", name, text, min, max);
 }
 
+/* One "LEAF:REG:BITS", which is changed. */
+static bool parse_hidden_bits(struct hidden_bits *hidden, char *text)
+{
+	static const char *const registers[] = { "eax", "ebx", "ecx", "edx" };
+	char *reg = strchr(text, ':');
+	char *bits = reg ? strchr(reg + 1, ':') : NULL;
+
+	if (!bits)
+		return false;
+	*reg++ = 0;
+	*bits++ = 0;
+	for (hidden->reg = 0; hidden->reg < 4; hidden->reg++)
+		if (!strcmp(reg, registers[hidden->reg]))
+			break;
+	return hidden->reg < 4 && parse_number(text, &hidden->leaf) &&
+	       parse_number(bits, &hidden->bits) && hidden->bits;
+}
+
+static bool parse_hidden(struct hidden_bits *hidden, const char *value, struct message *why)
+{
+	unsigned int count = 0;
+	size_t length;
+	char text[32];
+
+	for (const char *at = value;; at += length + 1) {
+		length = strcspn(at, ",");
+		snprintf(text, sizeof(text), "%.*s", (int)length, at);
+		if (count == HIDDEN_MAX)
+			return refuse(why, "--hide-hyperv %s: give at most %u", value, HIDDEN_MAX);
+		if (length >= sizeof(text) || !parse_hidden_bits(&hidden[count++], text))
+			return refuse(why,
+				      "--hide-hyperv %s: give LEAF:REG:BITS, such as "
+				      "0x40000003:eax:0x40, and more of them after commas",
+				      value);
+		if (!at[length])
+			break;
+	}
+	hidden[count].bits = 0;
+	return true;
+}
+
 static bool set_flag(struct options *options, const char *name)
 {
 	if (!strcmp(name, "--hyperv"))
 		options->hyperv = true;
 	else if (!strcmp(name, "--enforce-cpuid"))
 		options->enforce_cpuid = true;
+	else if (!strcmp(name, "--synic"))
+		options->synic = true;
 	else if (!strcmp(name, "--force-emulation"))
 		options->force_emulation = true;
 	else if (!strcmp(name, "--stats"))
@@ -137,6 +180,8 @@ static bool set_value(struct options *options, const char *name, const char *val
 		return refuse(why, "--hide-kvm %s: give 32 bits as a number, such as 0x4010",
 			      value);
 	}
+	if (!strcmp(name, "--hide-hyperv"))
+		return parse_hidden(options->hide_hyperv, value, why);
 	if (!strcmp(name, "--timeout")) {
 		if (options_parse_seconds(value, &options->timeout_ns))
 			return true;
@@ -148,8 +193,8 @@ static bool set_value(struct options *options, const char *name, const char *val
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--smp",	 "--mem",      "--ram",
-					     "--append", "--hide-kvm", "--timeout" };
+	static const char *const names[] = { "--smp",	   "--mem",	    "--ram",	"--append",
+					     "--hide-kvm", "--hide-hyperv", "--timeout" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))
@@ -223,6 +268,11 @@ bool options_complete(struct options *options, struct message *why)
 	if (options->enforce_cpuid && !options->hyperv)
 		return refuse(why,
 			      "--enforce-cpuid is about the Hyper-V features: give --hyperv too");
+	if (options->synic && !options->hyperv)
+		return refuse(why, "--synic is one of the Hyper-V features: give --hyperv too");
+	if (options->hide_hyperv[0].bits && !options->hyperv)
+		return refuse(why,
+			      "--hide-hyperv is about the Hyper-V features: give --hyperv too");
 	if (options->xen && !options->xen_msr)
 		options->xen_msr = options->hyperv ? XEN_MSR_WITH_HYPERV : XEN_MSR_ALONE;
 	return true;

@@ -5,10 +5,13 @@
 #ifndef VMRUN_OPTIONS_H
 #define VMRUN_OPTIONS_H
 
+#include "cpuid.h"
 #include "image.h"
 
 /* What RAM is made of: memory.h. */
 enum ram_kind { RAM_ANONYMOUS, RAM_GMEM, RAM_PRIVATE };
+/* Most that --hide-hyperv takes. */
+#define HIDDEN_MAX 8
 
 enum action { ACTION_RUN, ACTION_PROBE, ACTION_HELP, ACTION_VERSION };
 
@@ -25,6 +28,8 @@ struct options {
 	bool xen;
 	bool hyperv;
 	bool enforce_cpuid;
+	bool synic;
+	struct hidden_bits hide_hyperv[HIDDEN_MAX + 1];
 	bool force_emulation;
 	bool stats;
 };

@@ -136,6 +136,9 @@ static void probe_capabilities(int fd)
 	print("xen-msr", xen & KVM_XEN_HVM_CONFIG_HYPERCALL_MSR, detail);
 	print("xen-hcall", xen & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, detail);
 	print("hyperv", hyperv, "KVM_CAP_SYS_HYPERV_CPUID");
+	print("hyperv-hide", hyperv, "as hyperv: vmrun hides bits of its leaves");
+	print("hyperv-synic", hyperv && vm_capability(fd, KVM_CAP_HYPERV_SYNIC2),
+	      "KVM_CAP_HYPERV_SYNIC2");
 	print("hyperv-enforce", hyperv && enforce, "KVM_CAP_HYPERV_ENFORCE_CPUID");
 	probe_cet(fd);
 	probe_guest_memfd(fd);
@@ -153,7 +156,7 @@ void probe(void)
 	static const char *const names[] = {
 		"requests",    "xen-msr", "xen-hcall", "hyperv",	 "hyperv-enforce",
 		"cet",	       "gmem",	  "gmem-ram",  "private-memory", "force-emulation",
-		"userfaultfd", "swap",	  "kvm-hide"
+		"userfaultfd", "swap",	  "kvm-hide",  "hyperv-hide",	 "hyperv-synic"
 	};
 	struct message why;
 	int fd = vm_open_kvm(&why);

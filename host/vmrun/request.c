@@ -10,12 +10,14 @@
 #include "conversion.h"
 #include "emulation.h"
 #include "end.h"
+#include "hyperv.h"
 #include "memory.h"
 #include "move.h"
 #include "pages.h"
 #include "say.h"
 #include "statistic.h"
 #include "swap.h"
+#include "synic.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -105,6 +107,22 @@ static int32_t read_force_emulation(struct vmrun_request *request)
 	return 0;
 }
 
+static int32_t serve_hyperv(struct vcpu *vcpu, struct vmrun_request *request)
+{
+	switch (request->service) {
+	case VMRUN_EXPECT_EVENT:
+		return hyperv_expect_event(vcpu, request->id, &request->value);
+	case VMRUN_HYPERV_EXIT:
+		return hyperv_recorded(vcpu, request->id, &request->value);
+	case VMRUN_SINT_ACKS:
+		return synic_acks(vcpu->vm, request->id, &request->value);
+	case VMRUN_CONNECTION_SIGNALS:
+		return synic_signals(&request->value);
+	default:
+		return -ENOSYS;
+	}
+}
+
 static int32_t serve_memory(struct vcpu *vcpu, struct vmrun_request *request)
 {
 	const struct vm *vm = vcpu->vm;
@@ -132,7 +150,7 @@ static int32_t serve_memory(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_RECORD:
 		return conversion_record(vcpu, request->id, &request->value);
 	default:
-		return -ENOSYS;
+		return serve_hyperv(vcpu, request);
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "multiboot.h"
 #include "request.h"
 #include "say.h"
+#include "synic.h"
 #include "vm.h"
 #include "watchdog.h"
 #include "xen.h"
@@ -36,6 +37,8 @@ void vcpu_create(struct vm *vm, unsigned int id)
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
 	if (vcpu->fd < 0)
 		fail("KVM_CREATE_VCPU %u: %s", id, strerror(errno));
+	if (vm->options->synic)
+		synic_activate(vcpu->fd);
 	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED)
 		fail("cannot map vCPU %u: %s", id, strerror(errno));
@@ -204,7 +207,9 @@ static bool handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_XEN:
 		return vcpu->vm->options->xen && xen_exit(vcpu, &run->xen);
 	case KVM_EXIT_HYPERV:
-		return vcpu->vm->options->hyperv && hyperv_exit(&run->hyperv);
+		return vcpu->vm->options->hyperv && hyperv_exit(vcpu, &run->hyperv);
+	case KVM_EXIT_SYSTEM_EVENT:
+		return hyperv_event(vcpu, run->system_event.type);
 	default:
 		return false;
 	}

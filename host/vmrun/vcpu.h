@@ -33,8 +33,12 @@ struct vcpu {
 	uint64_t memory_record[VMRUN_RECORD_WORDS];
 	enum vmrun_fault_way fault_way;
 	uint64_t fault_attributes; /* where that is VMRUN_FAULT_CONVERT */
-	atomic_bool in_console;	   /* it waits for stdout, or for another vCPU that does */
-	atomic_bool parked;	   /* it was stopped, and state tells where */
+	uint64_t hyperv_record[HYPERV_EXIT_WORDS];
+	_Atomic uint64_t message_page, event_page; /* SIMP and SIEFP, as the guest set them */
+	uint32_t expected_event;		   /* KVM_SYSTEM_EVENT_*; 0: none */
+	uint64_t events;			   /* of those, so many have come */
+	atomic_bool in_console; /* it waits for stdout, or for another vCPU that does */
+	atomic_bool parked;	/* it was stopped, and state tells where */
 	struct vcpu_state state;
 };
 

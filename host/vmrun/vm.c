@@ -13,6 +13,7 @@
 #include "layout.h"
 #include "memory.h"
 #include "say.h"
+#include "synic.h"
 #include "xen.h"
 
 int vm_open_kvm(struct message *why)
@@ -106,6 +107,7 @@ static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
 		.show_kvm =
 			vm->options->ram == RAM_PRIVATE ? 1u << KVM_FEATURE_HC_MAP_GPA_RANGE : 0,
 		.hide_kvm = vm->options->hide_kvm,
+		.hide_hyperv = vm->options->hide_hyperv,
 		.tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
 		.tsc_deadline = vm_capability(vm->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
 		.cpus = vm->options->smp,
@@ -148,6 +150,8 @@ void vm_configure(struct vm *vm)
 	build_cpuid(vm, &cpuid);
 	for (unsigned int id = 0; id < options->smp; id++)
 		vcpu_set_cpuid(&vm->vcpus[id], &cpuid);
+	if (options->synic)
+		synic_connect(vm);
 }
 
 void vm_create(struct vm *vm, const struct options *options)

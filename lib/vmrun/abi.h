@@ -39,9 +39,18 @@
  * private uses VMRUN_PUNCH.
  *
  * Hyper-V hypercalls that KVM leaves to user space (vmrun --hyperv): extended ones (0x8001 up)
- * return HV_STATUS_INVALID_HYPERCALL_CODE (2). HvCallPostMessage and HvCallSignalEvent would return
- * HV_STATUS_INVALID_CONNECTION_ID (0x12), but come only from a vCPU with an active SynIC, which
- * vmrun does not offer: KVM refuses them itself (3).
+ * return HV_STATUS_INVALID_HYPERCALL_CODE (2). HvCallPostMessage and HvCallSignalEvent come only
+ * from a vCPU with an active SynIC (vmrun --synic); else KVM refuses them itself (3). Connections:
+ *
+ *	id			where a message or an event flag goes
+ *	VMRUN_CONNECTION(c, s)	SINT s of CPU c: a message to its slot of the message page, and
+ *				HV_STATUS_INSUFFICIENT_BUFFERS (0x13) with the flag "message
+ *				pending" if that is in use; an event flag to its part of the page of
+ *				event flags. Then the SINT is raised; not if the flag was set
+ *				already. HV_STATUS_INVALID_SYNIC_STATE (0x18): the CPU has not
+ *				enabled such a page.
+ *	VMRUN_CONNECTION_EVENTFD	events alone: KVM counts them, see VMRUN_CONNECTION_SIGNALS
+ *	all others		HV_STATUS_INVALID_CONNECTION_ID (0x12)
  */
 #ifndef VMRUN_ABI_H
 #define VMRUN_ABI_H
@@ -156,6 +165,22 @@ enum vmrun_service {
 	 * has it read. VMRUN_EINVAL: it is no page of RAM; VMRUN_EBUSY: the kernel did not do it in time
 	 */
 	VMRUN_PAGE_SWAP,
+
+	/*
+	 * value = how many system events have come of the type that this vCPU last asked for; and
+	 * from now on those of type id (VMRUN_EVENT_RESET, VMRUN_EVENT_CRASH; 0: none) do not end
+	 * vmrun, but are counted, and the guest goes on
+	 */
+	VMRUN_EXPECT_EVENT,
+	/* value = word id, see enum below, of what this vCPU's last KVM_EXIT_HYPERV was */
+	VMRUN_HYPERV_EXIT,
+	/*
+	 * value = how often KVM told that the SINT of the connection id (VMRUN_CONNECTION) was
+	 * acknowledged since it was last asked for; the first asks KVM to tell
+	 */
+	VMRUN_SINT_ACKS,
+	/* value = how many events KVM has counted for VMRUN_CONNECTION_EVENTFD since last asked */
+	VMRUN_CONNECTION_SIGNALS,
 	VMRUN_SERVICES
 };
 
@@ -192,6 +217,30 @@ enum vmrun_record {
 	VMRUN_RECORD_CALL_ATTRIBUTES,
 	VMRUN_RECORD_CALL_FLAGS,
 	VMRUN_RECORD_WORDS
+};
+
+#define VMRUN_EVENT_RESET	    2
+#define VMRUN_EVENT_CRASH	    3
+
+#define VMRUN_CONNECTION(cpu, sint) (0x100000u + (cpu)*16u + (sint))
+#define VMRUN_CONNECTION_EVENTFD    0x200000u
+
+/* The words for VMRUN_HYPERV_EXIT; those that the type does not have are 0. */
+enum {
+	HYPERV_EXIT_COUNT = 0, /* of all such exits of this vCPU */
+	HYPERV_EXIT_TYPE = 1,  /* 1: SynIC, 2: hypercall, 3: debugger (linux/kvm.h) */
+	HYPERV_EXIT_INPUT = 2, /* of a hypercall: its three parameters */
+	HYPERV_EXIT_PARAM0 = 3,
+	HYPERV_EXIT_PARAM1 = 4,
+	HYPERV_EXIT_MSR =
+		5, /* of the others: what was written, and the registers as they now are */
+	HYPERV_EXIT_CONTROL = 6,
+	HYPERV_EXIT_EVENT_PAGE = 7, /* SynIC */
+	HYPERV_EXIT_MESSAGE_PAGE = 8,
+	HYPERV_EXIT_SEND_PAGE = 9, /* debugger */
+	HYPERV_EXIT_RECEIVE_PAGE = 10,
+	HYPERV_EXIT_PENDING_PAGE = 11,
+	HYPERV_EXIT_WORDS
 };
 
 #define VMRUN_ENOENT	 (-2)

@@ -238,3 +238,40 @@ uint64_t vmm_record(enum vmrun_record word)
 	REQUIRE(ask(&request) == 0);
 	return request.value;
 }
+
+static uint64_t value_of(struct vmrun_request *request)
+{
+	uint64_t value;
+
+	REQUIRE(ask_for_value(request, &value) == 0);
+	return value;
+}
+
+uint64_t vmm_expect_event(uint32_t type)
+{
+	struct vmrun_request request = { .service = VMRUN_EXPECT_EVENT, .id = type };
+
+	return value_of(&request);
+}
+
+uint64_t vmm_hyperv_exit(unsigned int word)
+{
+	struct vmrun_request request = { .service = VMRUN_HYPERV_EXIT, .id = word };
+
+	return value_of(&request);
+}
+
+uint64_t vmm_sint_acks(unsigned int cpu, unsigned int sint)
+{
+	struct vmrun_request request = { .service = VMRUN_SINT_ACKS,
+					 .id = VMRUN_CONNECTION(cpu, sint) };
+
+	return value_of(&request);
+}
+
+uint64_t vmm_connection_signals(void)
+{
+	struct vmrun_request request = { .service = VMRUN_CONNECTION_SIGNALS };
+
+	return value_of(&request);
+}

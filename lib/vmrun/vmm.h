@@ -101,6 +101,21 @@ int vmm_page_out(uint64_t gpa, uint64_t size);
 /* Brings one page back, with what was in it. -2 (VMRUN_ENOENT): it is not absent. */
 int vmm_page_in(uint64_t gpa);
 
+/*
+ * From now on system events of this type (VMRUN_EVENT_*; 0: none) that this CPU causes do not end
+ * the run. Returns how many have come of the type expected before.
+ */
+uint64_t vmm_expect_event(uint32_t type);
+
+/* A word (HYPERV_EXIT_*) of what this CPU's last KVM_EXIT_HYPERV was. */
+uint64_t vmm_hyperv_exit(unsigned int word);
+
+/* How often this SINT was acknowledged since it was last asked for; from the first time on. */
+uint64_t vmm_sint_acks(unsigned int cpu, unsigned int sint);
+
+/* How many events KVM has counted for VMRUN_CONNECTION_EVENTFD since it was last asked. */
+uint64_t vmm_connection_signals(void);
+
 /* How many faults wait for a page, of vCPUs or of what KVM has waiting. 0 if it is not absent. */
 uint64_t vmm_page_waiting(uint64_t gpa);
 

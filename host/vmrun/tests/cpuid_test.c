@@ -108,6 +108,20 @@ TEST("features of KVM that are to be shown are, if they are not to be hidden")
 	EXPECT_EQ(leaf(0x40000001, 0).eax, 0x11234);
 }
 
+TEST("bits of Hyper-V's leaves that are to be hidden are not shown, and others are")
+{
+	static const struct hidden_bits hidden[] = { { 0x40000001, 0, 0xff },
+						     { 0x40000082, 0, 1 },
+						     { 0 } };
+	struct cpuid_wish wish = { .cpus = 1, .hyperv = &hyperv, .hide_hyperv = hidden };
+
+	start();
+	ASSERT_TRUE(cpuid_build(&cpuid, &wish));
+	EXPECT_EQ(leaf(0x40000001, 0).eax, 0x31237600);
+	EXPECT_EQ(leaf(0x40000082, 0).eax, 0);
+	EXPECT_EQ(leaf(0x40000000, 0).ebx, 0x756e694c);
+}
+
 TEST("Xen comes before KVM")
 {
 	struct cpuid_wish wish = { .cpus = 1, .xen = true, .xen_msr = 0x40000000 };

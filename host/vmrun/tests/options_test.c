@@ -49,6 +49,8 @@ TEST("a guest alone gets the documented defaults")
 	EXPECT_FALSE(outcome.options.enforce_cpuid);
 	EXPECT_FALSE(outcome.options.force_emulation);
 	EXPECT_EQ(outcome.options.hide_kvm, 0);
+	EXPECT_FALSE(outcome.options.synic);
+	EXPECT_EQ(outcome.options.hide_hyperv[0].bits, 0);
 	EXPECT_FALSE(outcome.options.stats);
 }
 
@@ -83,6 +85,23 @@ TEST("--ram takes each kind by its name")
 	}
 	EXPECT_EQ(PARSE("g", "--ram=gmem").options.ram, RAM_GMEM);
 	EXPECT_EQ(PARSE("g", "--ram=private", "--ram=anonymous").options.ram, RAM_ANONYMOUS);
+}
+
+TEST("bits to hide are taken one by one, from commas")
+{
+	struct outcome outcome =
+		PARSE("g", "--hyperv", "--synic", "--hide-hyperv=0x40000003:eax:0x40,4:edx:0x80");
+	const struct hidden_bits *hidden = outcome.options.hide_hyperv;
+
+	ASSERT_TRUE(outcome.good, "%s", outcome.why.text);
+	EXPECT_TRUE(outcome.options.synic);
+	EXPECT_EQ(hidden[0].leaf, 0x40000003);
+	EXPECT_EQ(hidden[0].reg, 0);
+	EXPECT_EQ(hidden[0].bits, 0x40);
+	EXPECT_EQ(hidden[1].leaf, 4);
+	EXPECT_EQ(hidden[1].reg, 3);
+	EXPECT_EQ(hidden[1].bits, 0x80);
+	EXPECT_EQ(hidden[2].bits, 0);
 }
 
 TEST("--append keeps a value that looks like an option or holds =")
@@ -156,6 +175,19 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--timeout", "1s" }, "--timeout 1s: give seconds" },
 		{ { "g", "--hide-kvm" }, "--hide-kvm needs a value" },
 		{ { "g", "--hide-kvm", "all" }, "--hide-kvm all: give 32 bits" },
+		{ { "g", "--hide-hyperv" }, "--hide-hyperv needs a value" },
+		{ { "g", "--hide-hyperv", "" }, "--hide-hyperv : give LEAF:REG:BITS" },
+		{ { "g", "--hide-hyperv", "1:eax" }, "--hide-hyperv 1:eax: give LEAF:REG:BITS" },
+		{ { "g", "--hide-hyperv", "1:esi:1" }, "give LEAF:REG:BITS" },
+		{ { "g", "--hide-hyperv", "1:eax:0" }, "give LEAF:REG:BITS" },
+		{ { "g", "--hide-hyperv", "1:eax:1," }, "give LEAF:REG:BITS" },
+		{ { "g", "--hide-hyperv", "1:eax:0x000000000000000000000001" },
+		  "give LEAF:REG:BITS" },
+		{ { "g", "--hide-hyperv",
+		    "1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1,1:eax:1" },
+		  "give at most 8" },
+		{ { "g", "--hide-hyperv", "1:eax:1" }, "give --hyperv too" },
+		{ { "g", "--synic" }, "give --hyperv too" },
 		{ { "g", "--xen=1" }, "--xen=1: give an MSR from 0x40000000 to 0x4fffffff" },
 		{ { "g", "--xen=0x50000000" }, "--xen=0x50000000: give an MSR" },
 		{ { "g", "--xen=0x" }, "--xen=0x: give an MSR" },
