@@ -58,6 +58,8 @@ check_combination() {
 		die "the host tcg has no /dev/kvm for vmrun; leave out --vmm, or say --vmm qemu"
 	[[ -z $vmm || ($on != bochs && -z $cpu) ]] ||
 		die "the host bochs has neither /dev/kvm for vmrun nor QEMU; leave out --vmm"
+	[[ -z $vmm || $on != xen ]] ||
+		die "the host xen has Xen's own toolstack in place of a VMM; leave out --vmm"
 	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
 		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
 	[[ -z $asked_kernel || -z $on ]] || has_kernel "$on" ||

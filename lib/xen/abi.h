@@ -20,13 +20,26 @@
 #define XEN_PAGE_STUB_SIZE 32
 
 /* xen.h: __HYPERVISOR_... */
-#define XEN_HYPERVISOR_XEN_VERSION 17
-#define XEN_HYPERVISOR_IRET	   23
-#define XEN_HYPERVISOR_SCHED_OP	   29
+#define XEN_HYPERVISOR_XEN_VERSION	17
+#define XEN_HYPERVISOR_IRET		23
+#define XEN_HYPERVISOR_SCHED_OP		29
+#define XEN_HYPERVISOR_EVENT_CHANNEL_OP 32
+#define XEN_HYPERVISOR_HVM_OP		34
 
 /* version.h, sched.h: the operation is argument 0. */
-#define XENVER_VERSION 0
-#define SCHEDOP_YIELD  0
+#define XENVER_VERSION	 0
+#define SCHEDOP_YIELD	 0
+#define SCHEDOP_SHUTDOWN 2 /* argument 1: where the reason is, 32 bits */
+
+/* event_channel.h; argument 1: where the port is, 32 bits. */
+#define EVTCHNOP_SEND 4
+
+/* hvm/hvm_op.h, hvm/params.h; argument 1: where a struct xen_hvm_param is. */
+#define HVMOP_GET_PARAM		 1
+#define HVM_PARAM_CONSOLE_PFN	 17
+#define HVM_PARAM_CONSOLE_EVTCHN 18
+
+#define XEN_DOMID_SELF		 0x7ff0
 
 /* errno.h; returned negated. */
 #define XEN_ENOSYS    38
@@ -34,4 +47,16 @@
 
 #define XEN_ARGUMENTS 6
 
+#ifndef __ASSEMBLER__
+
+#include <stdint.h>
+
+struct xen_hvm_param {
+	uint16_t domain;
+	uint16_t pad;
+	uint32_t index;
+	uint64_t value;
+};
+
+#endif
 #endif
