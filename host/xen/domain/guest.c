@@ -57,6 +57,8 @@ static void configure(libxl_domain_config *config, const struct guest_options *o
 	libxl_domain_build_info_init_type(build, LIBXL_DOMAIN_TYPE_PVH);
 	build->kernel = strdup(options->kernel);
 	build->cmdline = options->append ? strdup(options->append) : NULL;
+	/* The TSC as it is, as on KVM. By default Xen makes an exit of each RDTSC, where the CPU's may not be constant. */
+	build->tsc_mode = LIBXL_TSC_MODE_NATIVE;
 	build->max_memkb = build->target_memkb = (uint64_t)options->memory << 10;
 	build->max_vcpus = options->vcpus;
 	if (libxl_cpu_bitmap_alloc(context, &build->avail_vcpus, options->vcpus))
