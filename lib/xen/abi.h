@@ -10,16 +10,18 @@
 
 /*
  * arch-x86/cpuid.h: the leaves start at the first 0x40000x00 with this signature. Leaf 2 after it:
- * EAX = number of hypercall pages, EBX = the MSR that installs them (XEN_CPUID_LEAF(2)).
+ * EAX = number of hypercall pages, EBX = the MSR that installs them (XEN_CPUID_LEAF(2)). Leaf 1: EAX = the version.
  */
 #define XEN_CPUID_SIGNATURE "XenVMMXenVMM"
+#define XEN_CPUID_VERSION   1
 #define XEN_CPUID_HYPERCALL 2
 
 /* The hypercall page: a stub for each number (xen.h: "hypercall_page"). */
 #define XEN_PAGE_STUBS	   128
 #define XEN_PAGE_STUB_SIZE 32
 
-/* xen.h: __HYPERVISOR_... */
+/* xen.h: __HYPERVISOR_...; those that are in use lie below XEN_NUMBERS. */
+#define XEN_NUMBERS			56
 #define XEN_HYPERVISOR_XEN_VERSION	17
 #define XEN_HYPERVISOR_IRET		23
 #define XEN_HYPERVISOR_SCHED_OP		29
@@ -44,6 +46,7 @@
 /* errno.h; returned negated. */
 #define XEN_ENOSYS    38
 #define XEN_EINVAL    22
+#define XEN_EPERM     1
 
 #define XEN_ARGUMENTS 6
 
