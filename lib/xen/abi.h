@@ -15,6 +15,8 @@
 #define XEN_CPUID_SIGNATURE "XenVMMXenVMM"
 #define XEN_CPUID_VERSION   1
 #define XEN_CPUID_HYPERCALL 2
+#define XEN_CPUID_HVM	    4 /* EAX: what the others hold; ECX: the domain's id */
+#define XEN_CPUID_HVM_DOMID (1u << 4)
 
 /* The hypercall page: a stub for each number (xen.h: "hypercall_page"). */
 #define XEN_PAGE_STUBS	   128
