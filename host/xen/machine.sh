@@ -23,7 +23,7 @@ machine_boot() { # QEMU XEN VMLINUX INITRD
 xen_command_line() {
 	local words=(
 		# What it says is part of each result (host/supervise/klog.c). Where it cannot go on, an end at once.
-		console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning noreboot=0 reboot=t,k
+		console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning noreboot=0 reboot=t,k nmi=fatal
 		# The CPU is one; what dom0 does not take is the guest's.
 		dom0_mem="${dom0_memory}M,max:${dom0_memory}M" dom0_max_vcpus=1
 		# A vCPU that waits for another one keeps the only CPU no longer than a millisecond; and one that was
