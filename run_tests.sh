@@ -88,7 +88,7 @@ check_kernel() {
 	fi
 }
 
-patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm='' list=''
+patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm='' compared=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
 	case $1 in
@@ -107,7 +107,7 @@ while (($#)); do
 		--kernel) asked_kernel=$2 ;;
 		--cpu) cpu=$2 ;;
 		--vmm) vmm=$2 ;;
-		--compare) action=compare list=$2 ;;
+		--compare) action=compare compared=$2 ;;
 		esac
 		shift
 		;;
@@ -139,7 +139,7 @@ if [[ $action == compare ]]; then
 	[[ -z $on$asked_kernel$cpu$vmm$raw$verbose$tap_dir$junit ]] ||
 		die "--compare names the places itself, and prints one table; leave out --on, --kernel, --cpu, --vmm," \
 			"-t, -v, --tap-dir and --junit"
-	read_places "$list"
+	read_places "$compared"
 fi
 # Whoever asks for a kernel, or a CPU, is not to be answered by this machine's own.
 [[ -z $asked_kernel ]] || on=${on:-nested}

@@ -27,7 +27,7 @@ start_qemu() { # FOLDER
 	local words
 	mapfile -t words < <(boot_command)
 	coproc monitor {
-		cd "$1"
+		cd "$1" || exit
 		exec setpriv --pdeathsig KILL "${words[@]}" 3<>mailbox 4>>console 2>errors 9>&-
 	}
 	pid=$monitor_PID

@@ -27,7 +27,7 @@ kernels=$cache/xen # where folder.sh makes its entries
 room=400
 modules="xen-evtchn xen-privcmd xen-gntdev xen-gntalloc xenfs"
 # What domain is linked with; the others come with these.
-libraries="libxenlight libxenctrl libxenstore libxenevtchn libxenforeignmemory libxentoollog"
+libraries=(libxen{light,ctrl,store,evtchn,foreignmemory,toollog})
 
 # The suites whose Xen was seen to serve; where this machine is of none, the older.
 system_suite() {
@@ -91,11 +91,12 @@ collect() { # ROOT FOLDER
 	cp "$(find_one "$1" xenstored)" "$(find_one "$1" xen-init-dom0)" "$2/"
 	cp -r "$1/usr/include" "$2/include"
 	cp -L "$libs/ld-linux-x86-64.so.2" "$2/lib/"
-	for file in "$2"/xen{stored,-init-dom0} $(printf "$libs/%s.so\n" $libraries); do
+	for file in "$2"/xen{stored,-init-dom0} "${libraries[@]/#/$libs/}"; do
+		[[ -x $file ]] || file+=.so
 		"$2/lib/ld-linux-x86-64.so.2" --library-path "$libs" --list "$file"
 	done | sed -n "s,.*=> \($libs/.*\) (0x.*,\1,p" | sort -u | xargs -d '\n' cp -Lt "$2/lib"
-	for module in $libraries; do
-		cp -L "$libs/$module.so" "$2/lib/"
+	for file in "${libraries[@]}"; do
+		cp -L "$libs/$file.so" "$2/lib/"
 	done
 	echo "Xen $(apt_version "xen-hypervisor-$xen-amd64"), dom0 Linux $kernel" >"$2/version"
 }

@@ -21,6 +21,7 @@ machine_boot() { # QEMU XEN VMLINUX INITRD
 }
 
 xen_command_line() {
+	# shellcheck disable=SC2054 # commas within Xen's own options
 	local words=(
 		# What it says is part of each result (host/supervise/klog.c). Where it cannot go on, an end at once.
 		console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning noreboot=0 reboot=t,k nmi=fatal
@@ -48,7 +49,7 @@ dom0_command_line() {
 		sysctl.kernel.hung_task_timeout_secs=6 sysctl.kernel.hung_task_panic=1
 		rcupdate.rcu_cpu_stall_timeout=6 sysctl.kernel.panic_on_rcu_stall=1
 		nokaslr tsc=reliable random.trust_cpu=on cryptomgr.notests raid=noautodetect
-		initcall_blacklist=load_system_certificate_list rodata=off
+		initcall_blacklist=load_system_certificate_list initcall_blacklist=jent_mod_init rodata=off
 		mitigations=off audit=0 lsm=capability hardened_usercopy=off init_on_alloc=0
 		psi=0 cgroup_disable=memory numa_balancing=disable cpuidle.off=1
 		norandmaps randomize_kstack_offset=off rcupdate.rcu_expedited=1

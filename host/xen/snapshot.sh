@@ -42,7 +42,7 @@ boot_command() {
 
 build_domain() { # PROGRAM
 	local words
-	mapfile -t words < <(printf "$xen/lib/%s.so\n" libxen{light,ctrl,store,evtchn,foreignmemory,toollog})
+	words=("$xen"/lib/libxen{light,ctrl,store,evtchn,foreignmemory,toollog}.so)
 	"$cc" -std=gnu11 -O2 -Wall -D_GNU_SOURCE -I"$here/../../lib" -isystem "$xen/include" "$here"/domain/*.c \
 		"${words[@]}" -Wl,--allow-shlib-undefined -Wl,-z,now -s -o "$1"
 }
