@@ -49,7 +49,7 @@ TEST("of a vCPU that is not there everything is -ENOENT")
 
 TEST("the caller runs, and the time that it has run for grows")
 {
-	struct xen_runstate before, after;
+	struct xen_runstate before = { 0 }, after = { 0 };
 
 	xen_page_new();
 	ASSERT_EQ(vcpu_op(VCPUOP_GET_RUNSTATE_INFO, 0, &before), 0);
