@@ -67,10 +67,11 @@ HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-format-zero-length -
 
 # One program a folder, named here; a folder's unit tests lie in its tests/. SHARED_: what it has of another.
 PROGRAMS := host/vmrun host/supervise host/nested/init host/nested/restore host/nested/tsc \
-	host/bochs/rom host/bochs-kvm/pack host/bochs-kvm/restore
+	host/bochs/rom host/bochs-kvm/pack host/bochs-kvm/restore host/xen/init
 SHARED_host/bochs/rom := $(addprefix host/vmrun/,acpi.c elf.c multiboot.c pvh.c)
 SHARED_host/bochs-kvm/pack := $(addprefix host/vmrun/,elf.c multiboot.c)
 SHARED_host/bochs-kvm/restore := host/nested/restore/payload.c
+SHARED_host/xen/init := $(addprefix host/nested/init/,fail.c inbox.c main.c)
 BOCHS_PLUGIN := build/host/bochs-kvm/plugin/libbx_l1.so
 HOST_PROGRAMS := $(foreach program,$(PROGRAMS),build/$(program)/$(notdir $(program))) $(BOCHS_PLUGIN)
 HOSTED_TESTS := $(patsubst %.c,build/%,$(wildcard $(PROGRAMS:%=%/tests/*_test.c)))

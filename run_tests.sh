@@ -13,6 +13,8 @@ source "$top/scripts/hosts.sh"
 source "$top/scripts/selection.sh"
 # shellcheck source=scripts/session.sh
 source "$top/scripts/session.sh"
+# shellcheck source=scripts/compare.sh
+source "$top/scripts/compare.sh"
 
 usage() {
 	cat <<END
@@ -36,11 +38,15 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   --cpu MODEL       the host bochs, with this CPU model: $all_cpus
                     (default: $default_cpu)
   --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
+  --compare A,B...  run the tests in each of these places, and print the points that pass in one and
+                    fail in another, each with what was said of it, and nothing else. A place is a
+                    host, a kernel, a CPU model, HOST:KERNEL, or vmrun or qemu (on the host local)
   --list-hosts      what each host offers and lacks, and why
   --help            show this
 
 The last line counts TAP points: N passed, N failed, N skipped. Status: 0 nothing failed; 1 something
-did; 2 the call or the configuration is wrong; 128 + signal if interrupted.
+did, or with --compare some point differs; 2 the call or the configuration is wrong; 128 + signal if
+interrupted.
 END
 }
 
@@ -58,6 +64,8 @@ check_combination() {
 		die "the host tcg has no /dev/kvm for vmrun; leave out --vmm, or say --vmm qemu"
 	[[ -z $vmm || ($on != bochs && -z $cpu) ]] ||
 		die "the host bochs has neither /dev/kvm for vmrun nor QEMU; leave out --vmm"
+	[[ -z $vmm || $on != xen ]] ||
+		die "the host xen has Xen's own toolstack in place of a VMM; leave out --vmm"
 	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
 		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
 	[[ -z $asked_kernel || -z $on ]] || has_kernel "$on" ||
@@ -80,7 +88,7 @@ check_kernel() {
 	fi
 }
 
-patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm=''
+patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm='' compared=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
 	case $1 in
@@ -88,7 +96,7 @@ while (($#)); do
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	esac
 	case $1 in
-	-g | -j | --tap-dir | --junit | --on | --kernel | --cpu | --vmm)
+	-g | -j | --tap-dir | --junit | --on | --kernel | --cpu | --vmm | --compare)
 		(($# >= 2)) || die "$1 needs a value; see --help"
 		case $1 in
 		-g) groups+=("$2") ;;
@@ -99,6 +107,7 @@ while (($#)); do
 		--kernel) asked_kernel=$2 ;;
 		--cpu) cpu=$2 ;;
 		--vmm) vmm=$2 ;;
+		--compare) action=compare compared=$2 ;;
 		esac
 		shift
 		;;
@@ -106,6 +115,10 @@ while (($#)); do
 	-v) verbose=yes ;;
 	-t) raw=yes ;;
 	--list-hosts) action=list-hosts ;;
+	--)
+		patterns+=("${@:2}")
+		break
+		;;
 	-h | --help)
 		usage
 		exit
@@ -122,6 +135,12 @@ done
 [[ -z $cpu ]] || one_of "CPU model" "$cpu" "$all_cpus"
 [[ -z $vmm ]] || one_of vmm "$vmm" "vmrun qemu"
 check_combination
+if [[ $action == compare ]]; then
+	[[ -z $on$asked_kernel$cpu$vmm$raw$verbose$tap_dir$junit ]] ||
+		die "--compare names the places itself, and prints one table; leave out --on, --kernel, --cpu, --vmm," \
+			"-t, -v, --tap-dir and --junit"
+	read_places "$compared"
+fi
 # Whoever asks for a kernel, or a CPU, is not to be answered by this machine's own.
 [[ -z $asked_kernel ]] || on=${on:-nested}
 [[ -z $cpu ]] || on=bochs
@@ -136,6 +155,10 @@ list-hosts) list_hosts ;;
 list)
 	select_tests
 	list_tests
+	;;
+compare)
+	select_tests
+	compare
 	;;
 run)
 	select_tests

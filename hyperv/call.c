@@ -119,6 +119,7 @@ TEST("a misaligned input is refused as such, at the end of a page too")
 	const void *page = page_of_hyperv();
 	const uintptr_t input = (uintptr_t)page_alloc();
 
+	hv_skip_without_event_calls();
 	for (unsigned int offset = 1; offset < 8; offset++) {
 		expect_result(page, HVCALL_SIGNAL_EVENT, input + offset,
 			      HV_STATUS_INVALID_ALIGNMENT, "misaligned input");
@@ -130,6 +131,7 @@ TEST("a misaligned input is refused as such, at the end of a page too")
 /* KVM has no better word for it (kvm_hvcall_signal_event). */
 TEST("an input without memory behind it is refused like a misaligned one")
 {
+	hv_skip_without_event_calls();
 	expect_result(page_of_hyperv(), HVCALL_SIGNAL_EVENT, memory_hole(),
 		      HV_STATUS_INVALID_ALIGNMENT, "input in a hole");
 }
@@ -139,6 +141,7 @@ TEST("the high half of the input belongs to its address")
 	const void *page = page_of_hyperv();
 	const uintptr_t input = (uintptr_t)page_alloc();
 
+	hv_skip_without_event_calls();
 	expect_result(page, HVCALL_SIGNAL_EVENT, 1ull << 38 | input, HV_STATUS_INVALID_ALIGNMENT,
 		      "input far above memory");
 }
@@ -158,6 +161,7 @@ TEST("a slow call reads its input from memory")
 	const void *page = page_of_hyperv();
 	uint64_t *input = page_alloc();
 
+	hv_skip_without_event_calls();
 	input[1] = 5;
 	expect_result(page, HVCALL_SIGNAL_EVENT, (uintptr_t)&input[1], unknown_connection(),
 		      "connection 5");
@@ -167,6 +171,7 @@ TEST("a fast call takes its input as a value, not as an address")
 {
 	const void *page = page_of_hyperv();
 
+	hv_skip_without_event_calls();
 	/* Slow, the first would be misaligned, and the second without memory. */
 	expect_result(page, HVCALL_SIGNAL_EVENT | FAST, 5, unknown_connection(), "connection 5");
 	expect_result(page, HVCALL_SIGNAL_EVENT | FAST, memory_hole(), INVALID_INPUT,
@@ -183,6 +188,7 @@ TEST("calls that cannot be fast refuse to be")
 	};
 	const void *page = page_of_hyperv();
 
+	hv_skip_without_event_calls();
 	for (size_t i = 0; i < COUNT_OF(codes); i++)
 		expect_result(page, codes[i] | FAST, 0, HV_STATUS_INVALID_PARAMETER, "fast call");
 }
@@ -286,8 +292,10 @@ TEST("the third parameter of a fast call arrives, in both of its halves")
 	EXPECT_EQ(ipis_after_send(page, vector, 1, HV_STATUS_SUCCESS), 1, "to CPU 0");
 	EXPECT_EQ(ipis_after_send(page, vector, 1ull << 32, HV_STATUS_SUCCESS), 0,
 		  "to CPU 32, which is not there");
-	EXPECT_EQ(ipis_after_send(page, 1ull << 32 | vector, 1, INVALID_INPUT), 0,
-		  "reserved high half of the vector");
+	/* The TLFS names no status for it; Xen itself has another word than KVM. */
+	EXPECT_EQ(ipis_after_send(page, 1ull << 32 | vector, 1,
+				  xen_itself() ? HV_STATUS_INVALID_PARAMETER : INVALID_INPUT),
+		  0, "reserved high half of the vector");
 }
 
 /* Calls that come back in different ways, for the registers. The input is a page with zeros. */
@@ -297,7 +305,7 @@ static const struct kept_case {
 	uint64_t result;
 } kept_cases[] = {
 	{ "a call that succeeds", HARMLESS, HV_STATUS_SUCCESS },
-	{ "a call that is refused", HV_CONTROL_REFUSED, INVALID_INPUT },
+	{ "a call that is refused", HV_CONTROL_REFUSED, 0 /* hv_refusal() */ },
 	{ "a call with repetitions", HVCALL_FLUSH_VIRTUAL_ADDRESS_LIST | REP_COUNT(3),
 	  REPS_DONE(3) },
 	{ "a call that user space answers", HV_EXT_CALL_QUERY_CAPABILITIES, INVALID_CODE },
@@ -318,7 +326,9 @@ static void expect_calls_keep_registers(const void *code, uint32_t dispatch, uns
 		hv_set_call(&before, c->control, input, 0x1122334455667788);
 		before.value[REG_AX] |= dispatch;
 		call_with_registers(code, &before, &after);
-		EXPECT_EQ(hv_result(&after), c->result, "%s", c->name);
+		EXPECT_EQ(hv_result(&after),
+			  c->control == HV_CONTROL_REFUSED ? hv_refusal() : c->result, "%s",
+			  c->name);
 		expect_registers_kept(&before, &after, changes, c->name);
 	}
 }

@@ -93,13 +93,15 @@ TEST("the page begins with the code of a call")
 	EXPECT_MEM_EQ(page, code, size);
 }
 
+/* Under Xen itself the rest is INT3: hv_page_rest(). */
 TEST("the code is four bytes, or nine beside Xen, and the rest of the page stays")
 {
 	const uint8_t *page = installed_page();
 	size_t size = xen_present() ? 9 : 4;
 
 	EXPECT_EQ(page[size - 1], 0xc3, "ret is its last byte");
-	EXPECT_MEM_EQ(page + size, scribbled_bytes(), PAGE_SIZE - size, "behind the code");
+	for (size_t i = size; i < PAGE_SIZE; i++)
+		EXPECT_EQ(page[i], hv_page_rest(SCRIBBLE), "byte %zu", i);
 }
 
 TEST("the instruction in the page is that of the CPU's vendor")
@@ -285,11 +287,10 @@ TEST("a call can be made through the page, and through one it was moved to")
 	const uint8_t *second = scribbled_page();
 
 	ASSERT_TRUE(has_code(first), "else it is not safe to call");
-	EXPECT_EQ(hv_page_call(first, HV_CONTROL_REFUSED, 0, 0), HV_STATUS_INVALID_HYPERCALL_INPUT);
+	EXPECT_EQ(hv_page_call(first, HV_CONTROL_REFUSED, 0, 0), hv_refusal());
 	hv_install_page(second);
 	ASSERT_TRUE(has_code(second), "else it is not safe to call");
-	EXPECT_EQ(hv_page_call(second, HV_CONTROL_REFUSED, 0, 0),
-		  HV_STATUS_INVALID_HYPERCALL_INPUT);
+	EXPECT_EQ(hv_page_call(second, HV_CONTROL_REFUSED, 0, 0), hv_refusal());
 }
 
 TEST("writing the MSR again writes the code again, and nothing else")
@@ -301,7 +302,7 @@ TEST("writing the MSR again writes the code again, and nothing else")
 	hv_install_page(page);
 	EXPECT_TRUE(has_code(page));
 	for (size_t i = size; i < PAGE_SIZE; i++)
-		EXPECT_EQ(page[i], SCRIBBLE ^ 0xff, "byte %zu", i);
+		EXPECT_EQ(page[i], hv_page_rest(SCRIBBLE ^ 0xff), "byte %zu", i);
 }
 
 static void install_on_this_cpu(void *page)

@@ -46,6 +46,8 @@ suite patched --kernel patched -g coexist -g xen -g hyperv -g asyncpf -g gmem
 say "five mutants of KVM, today's"
 mkdir -p "$results/mutants"
 host/kernel/mutants/run.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
+say "Xen itself: both ABIs, and the guest runtime"
+suite xen --on xen -g xen -g hyperv -g coexist -g runtime
 say "the guest runtime on a bare CPU"
 suite tcg --on tcg -g runtime
 say "CET and the guest runtime on CPUs of Bochs, this system's and 3.0"

@@ -49,6 +49,12 @@ vmrun_options() {
 	done
 }
 
+domain_options() {
+	options=(--smp "$smp" --mem "$mem" --timeout "$timeout")
+	[[ -z $append ]] || options+=(--append "$append")
+	[[ " $requires " != *" hyperv "* ]] || options+=(--hyperv)
+}
+
 qemu_options() { # ACCELERATOR CPU
 	local cpu=$2
 	[[ " $requires " != *" hyperv "* ]] || cpu+=,hv-passthrough
@@ -125,6 +131,12 @@ bochs-kvm)
 	in_kvm
 	watch=(--kernel-log)
 	command=("$top/host/bochs-kvm/run.sh" "$readiness" "${run[@]}")
+	;;
+xen)
+	known_bugs "xen/$(kernel_place xen "$xen_choice")" qemu_version
+	domain_options
+	watch=(--kernel-log)
+	command=("$top/host/xen/run.sh" "$readiness" "$guest" "${options[@]}")
 	;;
 bochs)
 	known_bugs "bochs/${VMABI_CPU:-$default_cpu}" bochs_version

@@ -7,7 +7,9 @@
 # (xen-hcall=0x40000000: the MSR index of the Xen page), which does not matter for the choice.
 #
 #	kvm		the hypervisor under the guest is KVM
-#	xen-hcall	Xen hypercalls are intercepted, and answered by vmrun's table (lib/vmrun/abi.h)
+#	xen		the hypervisor under the guest is Xen
+#	xen-hcall	Xen's CPUID leaves, hypercall page and hypercalls: Xen's own; or KVM's, intercepted, and answered by
+#			vmrun's table (lib/vmrun/abi.h)
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
 #	hyperv-synic	its synthetic interrupt controller is active, with vmrun's connections (lib/vmrun/abi.h)
@@ -28,19 +30,20 @@
 
 # In the order of preference; shellcheck cannot see who reads these.
 # shellcheck disable=SC2034
-all_hosts="local nested bochs tcg bochs-kvm"
+all_hosts="local nested bochs tcg xen bochs-kvm"
 # One that takes half a minute to boot is never chosen but by --on.
-default_hosts="local nested bochs tcg"
+default_hosts="local nested bochs tcg xen"
 # shellcheck disable=SC2034
 all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 # CPU models of Bochs (host/bochs/program.sh), and the one that a test gets where none was asked for.
 # shellcheck disable=SC2034
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
+# What there is of Xen, in place of a kernel: Debian's.
+xen_choice=debian
 # shellcheck disable=SC2034
-all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests gmem gmem-ram private-memory force-emulation userfaultfd"
-all_needs+=" swap kvm-hide"
-all_needs+=" hyperv-synic hyperv-hide"
+all_needs="kvm xen xen-hcall hyperv hyperv-enforce hyperv-synic hyperv-hide cet requests gmem gmem-ram private-memory"
+all_needs+=" force-emulation userfaultfd swap kvm-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -87,13 +90,23 @@ offers_of() { # HOST KERNEL VMM
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
 		elif [[ $1 == nested ]]; then
-			lacking "$all_needs" cet
+			lacking "$all_needs" "cet xen"
 		else
-			echo "$all_needs"
+			lacking "$all_needs" xen
+		fi
+		;;
+	xen)
+		local probe
+		probe=$(probe_of xen "$xen_choice")
+		if [[ $probe ]]; then
+			offered_by_probe "$probe"
+		else
+			echo "xen xen-hcall hyperv"
 		fi
 		;;
 	local)
-		local offers=$all_needs vmrun=$top/build/host/vmrun/vmrun
+		local offers vmrun=$top/build/host/vmrun/vmrun
+		offers=$(lacking "$all_needs" xen)
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
@@ -137,9 +150,11 @@ probe_file() { # HOST KERNEL VMRUN
 }
 
 # What vmrun --probe said when the host was booted with this kernel; empty: not yet booted, or asked by
-# another vmrun than this one.
+# another vmrun than this one. On the host xen nothing is vmrun's.
 probe_of() { # HOST KERNEL
-	cat "$(probe_file "$1" "$2" "$top/build/host/vmrun/vmrun")" 2>/dev/null || true
+	local prober=$top/build/host/vmrun/vmrun
+	[[ $1 != xen ]] || prober=$top/build/host/xen/init/init
+	cat "$(probe_file "$1" "$2" "$prober")" 2>/dev/null || true
 }
 
 # What knownbugs.cfg calls a kernel, and its version: what prepare.sh found them to be.
@@ -244,6 +259,7 @@ host_choice() { # HOST KERNEL CPU
 	case $1 in
 	nested | bochs-kvm) echo "$2" ;;
 	bochs) echo "${3:-$default_cpu}" ;;
+	xen) echo "$xen_choice" ;;
 	esac
 }
 
@@ -267,6 +283,7 @@ choose_ready_host() { # as choose_host, then CPU
 prepare_host() { # HOST KERNEL-OR-CPU
 	case $1 in
 	bochs) "$top/host/bochs/program.sh" "$2" | tr '\n' '\037' ;;
+	xen) "$top/host/xen/prepare.sh" ;;
 	*) "$top/host/$1/prepare.sh" "$2" ;;
 	esac
 }

@@ -32,6 +32,8 @@ describe_kernel() { # HOST KERNEL KERNEL-FOLDER
 	case $name in
 	own-*) name=own-$(cut -d ' ' -f 1 "$3/version") ;;
 	stock-*) ;;
+	# It is no kernel, but Xen: by its version.
+	bookworm | trixie) name=$(sed -n 's/^Xen \([0-9.]*\).*/\1/p' "$3/version") ;;
 	*) name=${name%-*} ;;
 	esac
 	echo "$name" >"$file.place"

@@ -51,6 +51,7 @@ make_hosts_ready() {
 		host=${place%% *} choice=${place#* }
 		case $host in
 		bochs) choice=", CPU $choice" ;;
+		xen) choice=", $(kernel_version xen "$choice")" ;;
 		nested | bochs-kvm) choice=", kernel $(kernel_version "$host" "$choice")" ;;
 		esac
 		echo "on the host $host$choice: ${count[$place]} test(s)" >&2
@@ -170,6 +171,9 @@ list_hosts() {
 		show_kernel_host bochs-kvm "Linux KVM inside Bochs; used only with --on bochs-kvm"
 	done
 	echo
+	echo "xen: Xen inside QEMU TCG; the guest is a PVH domain"
+	show_what_was_probed xen "$xen_choice"
+	echo
 	echo "bochs: CPUs of Bochs, no hypervisor under the guest"
 	"$top/host/bochs/program.sh" --list | sed 's/^/  /'
 	echo "  offers: $(offers_of bochs)"
@@ -182,12 +186,16 @@ list_hosts() {
 }
 
 show_kernel_host() { # HOST WHAT-IT-IS
-	local probe
 	echo
 	echo "$1: $2, kernel $kernel"
-	probe=$(probe_of "$1" "$kernel")
+	show_what_was_probed "$1" "$kernel"
+}
+
+show_what_was_probed() { # HOST KERNEL
+	local probe
+	probe=$(probe_of "$1" "$2")
 	if [[ $probe ]]; then
-		echo "  faithful: $(kernel_version "$1" "$kernel")"
+		echo "  faithful: $(kernel_version "$1" "$2")"
 		show_probe "$probe"
 	else
 		echo "  not booted yet; the first test on it fetches or builds it, and boots it"

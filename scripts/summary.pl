@@ -47,7 +47,7 @@ sub points_of {
 sub take_point {
 	my ($test, $point) = @_;
 	my $result = $point->{result};
-	my $name = $result->description =~ s/^- //r;
+	my $name = $result->description =~ s/^- //r =~ s/\\#/#/gr;
 	my $entry = { title => "$test: $name", detail => $point->{detail} };
 
 	if ($result->has_skip) {

@@ -32,6 +32,7 @@
 #include <x86/paging.h>
 #include <x86/registers.h>
 #include <x86/time.h>
+#include <xen/page.h>
 
 /* A selector past the end of the GDT. */
 #define NO_SELECTOR (GDT_ENTRIES * 8)
@@ -263,6 +264,12 @@ TEST("all other vectors arrive as themselves")
 /* Pushing the frame of the #PF on such a stack raises another #PF. */
 TEST("a stack without memory raises DF, on a stack that works, and more than once")
 {
+	/*
+	 * TCG does not know the intercept of task switches. Under shadow paging, which a 32-bit guest of Xen's has
+	 * there (host/xen/domain/guest.c), the CPU would take the TSS's CR3 for that of the shadow.
+	 */
+	if (sizeof(void *) == 4 && xen_itself())
+		SKIP("the task switch of #DF ends a guest of Xen inside QEMU TCG");
 	for (unsigned int i = 0; i < 3; i++)
 		EXPECT_FAULT(DF, 0, push_on(VA_FREE + PAGE_SIZE));
 }

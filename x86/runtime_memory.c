@@ -98,9 +98,9 @@ TEST("blocks are aligned to their size, and zeroed")
 
 TEST("all of RAM below 2 GiB can be written where it lies")
 {
-	uint8_t *last = (uint8_t *)(uintptr_t)(memory_size() & ~(uint64_t)(PAGE_SIZE - 1));
+	uint8_t *last = (uint8_t *)(uintptr_t)(memory_size() - 1);
 
-	/* The map has a hole below 1 MiB, so RAM ends a little above its size. */
+	/* RAM ends there, or where the map has a hole below 1 MiB a little above. */
 	REQUIRE(memory_is_ram((uintptr_t)last, 1));
 	*(volatile uint8_t *)last = 0x5a;
 	EXPECT_EQ(*(volatile uint8_t *)last, 0x5a);

@@ -16,6 +16,10 @@
  * What the calls that reach user space answer is vmrun's, as is all of xen_version: such points
  * check that the number and arguments went there and the result came back.
  *
+ * Xen itself takes the calls that vmrun answers here, and nobody sees what arrived: there what comes back is all there
+ * is to check. It answers, through number and arguments of the same registers, by the same rules, but at CPL 3 refuses
+ * every call (hvm/hypercall.c, hvm_hypercall).
+ *
  * All of this is the same in a VM that has Hyper-V's hypercalls too, as long as bit 31 of the
  * number is clear: see coexist_dispatch.c. There the guest has these enabled throughout.
  */
@@ -66,6 +70,7 @@ static void expect_last_call(uintptr_t number, const uintptr_t arguments[XEN_ARG
 TEST("without a page yet, a direct call arrives in its caller's mode")
 {
 	xen_skip_if_absent();
+	xen_skip_without_vmrun();
 	EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_LATCHED), 0, "nothing latched");
 	xen_hypercall_with(XEN_NUMBER_UNUSED, distinct_arguments);
 	expect_last_call(XEN_NUMBER_UNUSED, distinct_arguments, 0, "no page yet");
@@ -75,6 +80,7 @@ TEST("without a page yet, a direct call arrives in its caller's mode")
 TEST("installing the page latches the guest's mode")
 {
 	page_of_xen();
+	xen_skip_without_vmrun();
 	EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_LATCHED), LONGMODE);
 }
 
@@ -97,6 +103,7 @@ TEST("each stub of the page passes its own number")
 {
 	const void *page = page_of_xen();
 
+	xen_skip_without_vmrun();
 	for (unsigned int number = 0; number < XEN_VMRUN_RECORD; number++) {
 		xen_page_call(page, number, XEN_NO_OPERATION);
 		EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), number);
@@ -108,6 +115,7 @@ TEST("the last stubs of the page, 126 and 127, pass their number")
 	const void *page = page_of_xen();
 	long count;
 
+	xen_skip_without_vmrun();
 	xen_hypercall(XEN_NUMBER_UNUSED);
 	EXPECT_EQ(xen_page_call(page, XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), XEN_NUMBER_UNUSED);
 	count = xen_hypercall(XEN_VMRUN_COUNT);
@@ -136,18 +144,19 @@ TEST("a direct call may have any number without bit 31")
 	for (size_t i = 0; i < COUNT_OF(numbers); i++) {
 		EXPECT_EQ(xen_hypercall(numbers[i]), -XEN_ENOSYS, "number 0x%lx",
 			  (unsigned long)numbers[i]);
-		EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), numbers[i]);
+		if (!xen_itself())
+			EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), numbers[i]);
 	}
 }
 
 #ifdef __x86_64__
 TEST("the number of a call is all of rax: high bits make it another one")
 {
-	const uintptr_t echo = XEN_VMRUN_ECHO, high = 1ull << 32;
+	const uintptr_t version = XEN_HYPERVISOR_XEN_VERSION, high = 1ull << 32;
 
 	page_of_xen();
-	EXPECT_EQ(xen_hypercall(echo, 0x1234), 0x1234);
-	EXPECT_EQ(xen_hypercall(high | echo, 0x1234), -XEN_ENOSYS);
+	EXPECT_TRUE(xen_hypercall(version, XENVER_VERSION) > 0);
+	EXPECT_EQ(xen_hypercall(high | version, XENVER_VERSION), -XEN_ENOSYS);
 	/* Nor does KVM take it for the sched_op that it answers itself. */
 	EXPECT_EQ(xen_hypercall(high | XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), -XEN_ENOSYS);
 }
@@ -169,6 +178,7 @@ TEST("each argument keeps all of its bits")
 	};
 	const void *page = page_of_xen();
 
+	xen_skip_without_vmrun();
 	for (size_t i = 0; i < COUNT_OF(values); i++) {
 		for (unsigned int n = 0; n < XEN_ARGUMENTS; n++) {
 			uintptr_t arguments[XEN_ARGUMENTS] = { 0 };
@@ -185,7 +195,9 @@ TEST("a direct call and one through the page return the same result")
 {
 	const void *page = page_of_xen();
 
-	for (unsigned int n = 0; n < XEN_ARGUMENTS; n++) {
+	EXPECT_TRUE(xen_call_works(NULL, 0x1234), "direct");
+	EXPECT_TRUE(xen_call_works(page, 0x1234), "page");
+	for (unsigned int n = 0; n < XEN_ARGUMENTS && !xen_itself(); n++) {
 		long direct = xen_hypercall_with(XEN_VMRUN_ECHO + n, distinct_arguments);
 		long by_page = xen_page_call_with(page, XEN_VMRUN_ECHO + n, distinct_arguments);
 
@@ -249,11 +261,18 @@ TEST("an unknown number returns -ENOSYS, in all of the register")
 TEST("xen_version is answered")
 {
 	const void *page = page_of_xen();
+	const long version = xen_itself() ? xen_version_by_cpuid() : XEN_VMRUN_VERSION;
 
-	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), XEN_VMRUN_VERSION,
-		  "direct");
-	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION),
-		  XEN_VMRUN_VERSION, "page");
+	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), version, "direct");
+	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), version, "page");
+}
+
+TEST("sched_op yield returns 0")
+{
+	const void *page = page_of_xen();
+
+	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), 0, "direct");
+	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), 0, "page");
 }
 
 TEST("KVM answers sched_op yield itself")
@@ -261,8 +280,8 @@ TEST("KVM answers sched_op yield itself")
 	const void *page = page_of_xen();
 	unsigned long count = xen_calls_counted();
 
-	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), 0, "direct");
-	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD), 0, "page");
+	xen_hypercall(XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD);
+	xen_page_call(page, XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD);
 	EXPECT_EQ(xen_calls_counted(), count, "nothing came to user space");
 }
 
@@ -305,6 +324,7 @@ static void expect_call_at_cpl3(const void *code, unsigned int number, uintptr_t
 	struct user_call_case c = { .code = code };
 	struct user_result result;
 
+	xen_skip_without_vmrun();
 	registers_fill(&c.before, number);
 	xen_set_call(&c.before, number, arguments);
 	result = user_call(call_at_cpl3, (uintptr_t)&c);
@@ -332,6 +352,28 @@ TEST("at CPL 3 KVM answers nothing itself")
 {
 	page_of_xen();
 	expect_call_at_cpl3(hypercall_stub(), XEN_HYPERVISOR_SCHED_OP, SCHEDOP_YIELD);
+}
+
+/* hvm/hypercall.c, hvm_hypercall. KVM leaves it to user space to refuse them. */
+TEST("at CPL 3 Xen itself refuses every call with -EPERM, and changes nothing else")
+{
+	static const unsigned int numbers[] = { XEN_NUMBER_UNUSED, XEN_HYPERVISOR_SCHED_OP,
+						XEN_HYPERVISOR_XEN_VERSION };
+	const void *page = page_of_xen();
+
+	if (!xen_itself())
+		SKIP("the hypervisor is not Xen itself");
+	for (size_t i = 0; i < 2 * COUNT_OF(numbers); i++) {
+		unsigned int number = numbers[i / 2];
+		struct user_call_case c = { .code = i % 2 ? xen_page_stub(page, number)
+							  : hypercall_stub() };
+
+		registers_fill(&c.before, (unsigned int)i);
+		xen_set_call(&c.before, number, distinct_arguments);
+		EXPECT_FAULT_EQ(user_call(call_at_cpl3, (uintptr_t)&c).fault, NO_FAULT, 0);
+		EXPECT_EQ((long)c.after.value[REG_AX], -XEN_EPERM, "number %u", number);
+		expect_registers_kept(&c.before, &c.after, XEN_CALL_CHANGES, "a call at CPL 3");
+	}
 }
 
 struct cpu_call {

@@ -20,6 +20,9 @@
  * That CPUID shows both is the VMM's doing, and that point checks the VMM: the others show that KVM
  * takes the MSRs that CPUID names.
  *
+ * From Xen itself the trick of bit 31 comes. It does the same (viridian.c, enable_hypercall_page), but fills what is
+ * behind the nine bytes with INT3, and in 4.17 neither asks for a guest OS id nor refuses an address without memory.
+ *
  * What the pages hold by themselves is the matter of xen/page.c and hyperv/page.c.
  */
 #include <hypercall/scribble.h>
@@ -32,7 +35,6 @@
 #include <x86/msr.h>
 #include <xen/hypercall.h>
 #include <xen/page.h>
-#include <xen/vmrun.h>
 
 #define CODE_SIZE 9
 
@@ -55,9 +57,11 @@ static void expect_hyperv_page(const uint8_t *page, const char *when)
 	const uint8_t code[CODE_SIZE] = {
 		0x0d, 0x00, 0x00, 0x00, 0x80, 0x0f, 0x01, cpu_is_amd() ? 0xd9 : 0xc1, 0xc3,
 	};
+	static uint8_t rest[PAGE_SIZE - CODE_SIZE];
 
 	EXPECT_MEM_EQ(page, code, CODE_SIZE, "%s", when);
-	EXPECT_MEM_EQ(page + CODE_SIZE, scribbled_bytes(), PAGE_SIZE - CODE_SIZE, "%s", when);
+	memset(rest, hv_page_rest(SCRIBBLE), sizeof(rest));
+	EXPECT_MEM_EQ(page + CODE_SIZE, rest, sizeof(rest), "%s", when);
 }
 
 /*
@@ -68,9 +72,9 @@ static void expect_calls_work(const void *xen_page, const void *hyperv_page, con
 {
 	if (test_failed())
 		return;
-	EXPECT_EQ(xen_page_call(xen_page, XEN_VMRUN_ECHO, 0x123), 0x123, "Xen, %s", when);
-	EXPECT_EQ(hv_page_call(hyperv_page, HV_CONTROL_REFUSED, 0, 0),
-		  HV_STATUS_INVALID_HYPERCALL_INPUT, "Hyper-V, %s", when);
+	EXPECT_TRUE(xen_call_works(xen_page, 0x123), "Xen, %s", when);
+	EXPECT_EQ(hv_page_call(hyperv_page, HV_CONTROL_REFUSED, 0, 0), hv_refusal(), "Hyper-V, %s",
+		  when);
 }
 
 struct pages {
@@ -195,7 +199,7 @@ TEST("nothing that Hyper-V's MSRs are told touches the Xen page")
 	expect_xen_page(pages.xen, "Hyper-V page put here, but disabled");
 	hv_disable_hypercalls();
 	expect_xen_page(pages.xen, "guest OS id 0");
-	EXPECT_EQ(xen_page_call(pages.xen, XEN_VMRUN_ECHO, 0x123), 0x123);
+	EXPECT_TRUE(xen_call_works(pages.xen, 0x123));
 }
 
 TEST("nothing that Xen's MSR is told touches Hyper-V's page and MSRs")
@@ -253,6 +257,8 @@ TEST("Hyper-V's page laid on Xen's takes stub 0 and leaves the others to work")
 	static uint8_t expected[PAGE_SIZE];
 	struct pages pages = start_afresh();
 
+	if (xen_itself())
+		SKIP("Xen itself writes all of Hyper-V's page");
 	install_xen(pages.xen);
 	hv_enable_hypercalls();
 	hv_install_page(pages.xen);
@@ -272,7 +278,7 @@ TEST("Xen's page laid on Hyper-V's takes all of it, and Hyper-V's MSR does not c
 	expect_xen_page(pages.hyperv, "same page");
 	EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL),
 		  (uintptr_t)pages.hyperv | HV_X64_MSR_HYPERCALL_ENABLE);
-	EXPECT_EQ(xen_page_call(pages.hyperv, XEN_VMRUN_ECHO, 0x123), 0x123);
+	EXPECT_TRUE(xen_call_works(pages.hyperv, 0x123));
 }
 
 TEST("Hyper-V disabled and enabled again writes the same nine bytes")

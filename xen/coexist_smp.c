@@ -56,19 +56,17 @@ static bool xen_direct(unsigned int i)
 
 static bool xen_echo(unsigned int i)
 {
-	return (uintptr_t)xen_page_call(page.xen, XEN_VMRUN_ECHO + 2, 0, 0, ~(uintptr_t)i) ==
-	       ~(uintptr_t)i;
+	return xen_call_works(page.xen, ~(uintptr_t)i);
 }
 
 static bool hyperv_by_page(unsigned int i)
 {
-	return hv_page_call(page.hyperv, HV_CONTROL_REFUSED, i, 0) ==
-	       HV_STATUS_INVALID_HYPERCALL_INPUT;
+	return hv_page_call(page.hyperv, HV_CONTROL_REFUSED, i, 0) == hv_refusal();
 }
 
 static bool hyperv_direct(unsigned int i)
 {
-	return hv_hypercall(HV_CONTROL_REFUSED, i, 0) == HV_STATUS_INVALID_HYPERCALL_INPUT;
+	return hv_hypercall(HV_CONTROL_REFUSED, i, 0) == hv_refusal();
 }
 
 static bool by_turns(unsigned int i)
@@ -120,6 +118,12 @@ static void run_all(struct caller *callers, unsigned int count)
 	}
 }
 
+/* Xen itself counts nothing. */
+static unsigned long count_of_xen(void)
+{
+	return xen_itself() ? 0 : xen_calls_counted();
+}
+
 /* As run_all(); and this many of the calls must have come to user space. */
 static void run_all_counted(struct caller *callers, unsigned int count, unsigned long to_user)
 {
@@ -127,9 +131,10 @@ static void run_all_counted(struct caller *callers, unsigned int count, unsigned
 
 	xen_skip_if_absent();
 	hv_skip_if_absent();
-	before = xen_calls_counted();
+	before = count_of_xen();
 	run_all(callers, count);
-	EXPECT_EQ(xen_calls_counted() - before, to_user, "calls that came to user space");
+	if (!xen_itself())
+		EXPECT_EQ(count_of_xen() - before, to_user, "calls that came to user space");
 }
 
 TEST("one CPU calls Xen and one Hyper-V, through their pages")
@@ -235,6 +240,8 @@ TEST("calls with bit 31 are one's or the other's while another CPU changes the g
 
 	page.xen = xen_page_new();
 	page.hyperv = hv_page_new();
+	if (xen_itself())
+		SKIP("Xen itself does not look at the guest OS id");
 	before = xen_calls_counted();
 	REQUIRE(cpu_count() >= 2);
 	on_cpu_start(1, switch_until_stopped, &stopped);

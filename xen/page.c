@@ -14,7 +14,8 @@
  *	c3		ret
  *	cc ...		int3, up to the next stub
  *
- * Number 23, iret, which is no call under Xen itself, is a stub like the others.
+ * Number 23, iret, is no call of an HVM guest's. KVM makes it a stub like the others, Xen itself (hvm/svm/svm.c,
+ * svm_init_hypercall_page) puts UD2 there: the ABI does not say what it is, and both are right.
  *
  * Xen takes the low 12 bits of the MSR as the number of the page; there is only page 0, and KVM
  * raises #GP for any other, and for an address where it cannot write. The page is ordinary RAM of
@@ -127,6 +128,10 @@ TEST("the instruction in the stubs is that of the CPU's vendor")
 	const uint8_t *page = installed_page();
 
 	for (unsigned int number = 0; number < XEN_PAGE_STUBS; number++) {
+		/* UD2 */
+		if (number == XEN_HYPERVISOR_IRET && xen_itself())
+			continue;
+
 		const uint8_t *instruction = page + number * XEN_PAGE_STUB_SIZE + 5;
 
 		EXPECT_EQ(instruction[0], 0x0f, "stub %u", number);

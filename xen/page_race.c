@@ -110,16 +110,13 @@ static void stop(struct writer *writer)
 	on_cpu_wait(1);
 }
 
-/* How many calls through this page do not come back with the argument they were given. */
+/* How many calls through this page do not come back with what they are to. */
 static unsigned int wrong_echoes(struct writer *writer, const void *page)
 {
 	unsigned int wrong = 0;
 
 	for (unsigned int i = 0; go_on(writer, i, CALLS_TO_USER); i++) {
-		uintptr_t value = i * 0x01010101u;
-		long result = xen_page_call(page, XEN_VMRUN_ECHO, value);
-
-		wrong += (uintptr_t)result != value;
+		wrong += !xen_call_works(page, i * 0x01010101u);
 	}
 	return wrong;
 }
@@ -133,6 +130,7 @@ TEST("calls that user space answers are right while the page is written")
 	stop(&writer);
 }
 
+/* Under Xen itself, all that it answers is answered alike. */
 TEST("calls that KVM answers are right while the page is written")
 {
 	struct writer writer = { xen_page_new(), write_by_msr, false, 0 };
@@ -151,6 +149,7 @@ TEST("each number is right while the page is written")
 {
 	struct writer writer = { xen_page_new(), write_by_msr, false, 0 };
 
+	xen_skip_without_vmrun();
 	start(&writer);
 	for (unsigned int i = 0; go_on(&writer, i, NUMBERS); i++) {
 		unsigned int number = FIRST_NUMBER + i % NUMBERS;
@@ -217,6 +216,7 @@ TEST("a call is one of two while another CPU changes the number in its stub betw
 	struct writer writer = { xen_page_new(), toggle_echo_number, false, 0 };
 	struct echoes echoes = { 0 };
 
+	xen_skip_without_vmrun();
 	start(&writer);
 	for (unsigned int i = 0; go_on(&writer, i, CALLS_TO_USER); i++)
 		call_either(writer.page, i, &echoes);
@@ -237,6 +237,7 @@ TEST("once another CPU has changed the number in a stub, calls have the new one"
 {
 	void *page = xen_page_new();
 
+	xen_skip_without_vmrun();
 	REQUIRE(cpu_count() >= 2);
 	EXPECT_EQ(xen_page_call(page, XEN_VMRUN_ECHO, 1, 2), 1, "as installed");
 	on_cpu(1, set_second_number, page);

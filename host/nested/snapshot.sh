@@ -15,9 +15,12 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 source "$here/../../scripts/cache.sh"
 # shellcheck source=scripts/snapshots.sh
 source "$here/../../scripts/snapshots.sh"
+# shellcheck source=scripts/snapshots_qemu.sh
+source "$here/../../scripts/snapshots_qemu.sh"
 # shellcheck source=host/nested/machine.sh
 source "$here/machine.sh"
 snapshots=$cache/snapshots
+# shellcheck disable=SC2034 # snapshots_qemu.sh uses it
 boot_limit=120 # seconds; an idle machine takes 5
 
 say() {
@@ -38,29 +41,8 @@ l1_modules() { # KERNEL-FOLDER
 	sed /kvm-intel/d "$1/modules"
 }
 
-# QEMU would be killed by a write to a mapped file that finds no room, so that is tried out before,
-# where the file system can tell. The files have holes, and stay smaller.
-make_room() { # FOLDER
-	local said
-	said=$(fallocate -l "${memory}M" "$1/ram" 2>&1) || [[ $said == *"not supported"* ]] || {
-		echo "$said"
-		return 1
-	}
-	rm -f "$1/ram" &&
-		truncate -s "${memory}M" "$1/ram" &&
-		truncate -s 32M "$1/mailbox"
-}
-
-# QEMU starts in the folder, does not outlive this script, and speaks QMP over the coprocess.
-start_qemu() { # FOLDER
-	local words
-	mapfile -t words < <(machine_boot "$qemu" "$kernel/$boot" initrd "tsc_early_khz=$("$tsc")")
-	coproc monitor {
-		cd "$1"
-		exec setpriv --pdeathsig KILL "${words[@]}" 3<>mailbox 4>>console 2>errors 9>&-
-	}
-	# shellcheck disable=SC2154 # coproc sets it
-	pid=$monitor_PID
+boot_command() {
+	machine_boot "$qemu" "$kernel/$boot" initrd "tsc_early_khz=$("$tsc")"
 }
 
 # The line that tells best why L1 is not ready, of what its kernel, its init and QEMU said.
@@ -80,43 +62,6 @@ boot_failure() { # FOLDER WHAT
 	tail -q -n +1 "$1"/{errors,output,console} 2>/dev/null | tr -d '\r' >"$said" || true
 	die "L1 does not come up on $(cat "$kernel/version"): $2: $(boot_cause "$1");" \
 		"is it a kernel with what host/kernel/options names, and QEMU whole? (all that it said: $said)"
-}
-
-wait_until_ready() { # FOLDER
-	local end=$((SECONDS + boot_limit)) start=${EPOCHREALTIME/[.,]/}
-	until grep -qsx l1-ready "$1/output"; do
-		kill -0 "$pid" 2>/dev/null || boot_failure "$1" "QEMU ended"
-		((SECONDS < end)) || boot_failure "$1" "it is not ready after $boot_limit s"
-		sleep 0.05
-	done
-	say "KVM is up after $(((${EPOCHREALTIME/[.,]/} - start) / 1000)) ms"
-	# The kernel has something to finish; what it does now no restored machine has to do.
-	sleep 0.5
-}
-
-tell_qemu() { # COMMAND [ARGUMENTS]
-	echo "{\"execute\":\"$1\"${2:+,\"arguments\":$2}}" >&"${monitor[1]}"
-}
-
-save_machine() { # FOLDER
-	local line
-	tell_qemu qmp_capabilities
-	tell_qemu migrate-set-capabilities '{"capabilities":[{"capability":"events","state":true},
-		{"capability":"x-ignore-shared","state":true}]}'
-	tell_qemu migrate-set-parameters '{"max-bandwidth":1099511627776}'
-	tell_qemu migrate '{"uri":"exec:cat >state"}'
-	while read -r -t 60 line <&"${monitor[0]}"; do
-		case $line in
-		*'"error"'* | *'"status": "failed"'*) boot_failure "$1" "QEMU cannot save it: $line" ;;
-		*'"status": "completed"'*)
-			tell_qemu quit
-			wait "$pid" || true
-			pid=
-			return
-			;;
-		esac
-	done
-	boot_failure "$1" "QEMU does not save it within 60 s"
 }
 
 fill_snapshot() {

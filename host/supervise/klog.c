@@ -33,6 +33,24 @@ static const char *const faults[] = {
 	"suspicious RCU usage",
 	"sleeping function called from invalid context",
 	"scheduling while atomic",
+	/* Xen's own */
+	"Panic on CPU",
+	"FATAL TRAP",
+	"Xen BUG at",
+	"Xen WARN at",
+	"(XEN) Assertion ",
+	"Hardware Dom0 crashed",
+};
+
+/* By which lines an end is known, and who it was; the later ones go before. */
+static const struct ending {
+	const char *line;
+	enum klog_panic panic;
+} endings[] = {
+	{ "Kernel panic", KLOG_PANIC_KERNEL },
+	{ "Hardware Dom0 crashed", KLOG_PANIC_DOM0 },
+	{ "Panic on CPU", KLOG_PANIC_XEN },
+	{ "FATAL TRAP", KLOG_PANIC_XEN },
 };
 
 bool klog_is_fault(const char *line)
@@ -50,6 +68,16 @@ static void append(struct klog_report *report, const char *line)
 	snprintf(report->text + used, sizeof(report->text) - used, "%s\n", line);
 }
 
+static enum klog_panic panic_of(const char *line)
+{
+	enum klog_panic panic = KLOG_PANIC_NONE;
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++)
+		if (strstr(line, endings[i].line))
+			panic = endings[i].panic;
+	return panic;
+}
+
 int klog_read(const char *path, struct klog_report *report)
 {
 	char line[1024];
@@ -62,7 +90,9 @@ int klog_read(const char *path, struct klog_report *report)
 		line[strcspn(line, "\r\n")] = '\0';
 		if (klog_is_fault(line)) {
 			report->lines++;
-			report->panic |= strstr(line, "Kernel panic") != NULL;
+			enum klog_panic panic = panic_of(line);
+			if (panic > report->panic)
+				report->panic = panic;
 			context = CONTEXT_LINES;
 		}
 		if (context) {

@@ -160,12 +160,18 @@ static int ending_byte(const struct options *options, int status)
 
 /* How the run ended, if not as it should: one line. Returns whether it is well. */
 static bool judge_end(const struct options *options, const struct tap_relay *relay,
-		      const struct child_result *result, bool panic, char *reason, size_t size)
+		      const struct child_result *result, enum klog_panic panic, char *reason,
+		      size_t size)
 {
+	static const char *const panics[] = {
+		[KLOG_PANIC_KERNEL] = "the kernel that hosts the guest panicked",
+		[KLOG_PANIC_DOM0] = "dom0, beside the guest, crashed",
+		[KLOG_PANIC_XEN] = "Xen, under the guest, panicked",
+	};
 	int byte = ending_byte(options, result->status);
 
 	if (panic)
-		snprintf(reason, size, "the kernel that hosts the guest panicked");
+		snprintf(reason, size, "%s", panics[panic]);
 	else if (result->end == CHILD_TIMED_OUT)
 		snprintf(
 			reason, size,

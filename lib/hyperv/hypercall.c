@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <hypercall/instruction.h>
 #include <hyperv/hypercall.h>
+#include <test/test.h>
 #include <xen/page.h>
 
 void hv_set_call(struct registers *registers, uint64_t control, uint64_t input, uint64_t output)
@@ -25,6 +26,17 @@ unsigned int hv_rsvd0_bits(void)
 	bool marked = sizeof(void *) == 4 && xen_present();
 
 	return HV_HYPERCALL_RSVD0_BITS - marked;
+}
+
+void hv_skip_without_event_calls(void)
+{
+	if (xen_itself())
+		SKIP("Xen itself has no such call of Hyper-V's");
+}
+
+uint64_t hv_refusal(void)
+{
+	return xen_itself() ? HV_STATUS_INVALID_HYPERCALL_CODE : HV_STATUS_INVALID_HYPERCALL_INPUT;
 }
 
 uint64_t hv_result(const struct registers *after)

@@ -42,6 +42,12 @@ void hv_set_call(struct registers *registers, uint64_t control, uint64_t input, 
 /* The result value of a call. */
 uint64_t hv_result(const struct registers *after);
 
+/*
+ * Ends the test point with a skip where the hypervisor has neither HvCallSignalEvent nor the calls of the debugger:
+ * Xen itself, whose CPUID leaves do not offer them (viridian.c, cpuid_viridian_leaves, viridian_hypercall).
+ */
+void hv_skip_without_event_calls(void);
+
 /* Which registers a call may change. */
 #ifdef __x86_64__
 #define HV_CALL_CHANGES REG_BIT(REG_AX)
@@ -57,5 +63,11 @@ uint64_t hv_result(const struct registers *after);
  * whatever mode: a reserved bit is set. It tells that a call came to Hyper-V, and costs nothing.
  */
 #define HV_CONTROL_REFUSED (HVCALL_SIGNAL_EVENT | 1ull << HV_HYPERCALL_RSVD0_SHIFT)
+
+/*
+ * What it is refused with. Xen itself looks at no reserved bit, and does not know the call (viridian.c,
+ * viridian_hypercall): there it is HV_STATUS_INVALID_HYPERCALL_CODE.
+ */
+uint64_t hv_refusal(void);
 
 #endif

@@ -8,6 +8,8 @@
 #include <x86/msr.h>
 #include <xen/page.h>
 
+#define INT3 0xcc
+
 bool hv_present(void)
 {
 	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
@@ -45,6 +47,11 @@ void *hv_page_new(void)
 	hv_enable_hypercalls();
 	hv_install_page(page);
 	return page;
+}
+
+uint8_t hv_page_rest(uint8_t before)
+{
+	return xen_itself() ? INT3 : before;
 }
 
 size_t hv_page_expected(uint8_t code[HV_PAGE_CODE_MAX])

@@ -41,4 +41,10 @@ void *hv_page_new(void);
  */
 size_t hv_page_expected(uint8_t code[HV_PAGE_CODE_MAX]);
 
+/*
+ * What stands behind the code in a page that was full of a byte before it was installed: KVM leaves it, Xen itself
+ * makes INT3 of it (viridian.c, enable_hypercall_page). The TLFS says of it only that the page is laid over the guest's.
+ */
+uint8_t hv_page_rest(uint8_t before);
+
 #endif

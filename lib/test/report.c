@@ -31,7 +31,7 @@ static void end(const struct text *text)
 static void add_result(struct text *text, const char *result)
 {
 	text_add(text, "%s %u - ", result, test_point.number);
-	text_add_description(text, test_point.test->name);
+	text_add_description(text, test_point.test->name, test_point.skipped);
 }
 
 static void add_failures_header(struct text *text)
@@ -218,7 +218,7 @@ void test_point_close(void)
 		add_result(&text, "ok");
 		if (test_point.skipped) {
 			text_add(&text, " # SKIP ");
-			text_add_description(&text, test_point.reason);
+			text_add_description(&text, test_point.reason, false);
 		}
 		text_add(&text, "\n");
 	}

@@ -111,10 +111,10 @@ static bool is_directive(const char *text)
 	return false;
 }
 
-void text_add_description(struct text *text, const char *description)
+void text_add_description(struct text *text, const char *description, bool before_directive)
 {
 	for (; *description; description++) {
-		if (*description == '#' && is_directive(description + 1))
+		if (*description == '#' && (before_directive || is_directive(description + 1)))
 			text_add(text, "\\");
 		text_add(text, "%c", *description == '\n' ? ' ' : *description);
 	}

@@ -6,6 +6,7 @@
 #define TEST_TEXT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct text {
@@ -24,7 +25,10 @@ __attribute__((format(printf, 2, 0))) void text_add_v(struct text *text, const c
  */
 void text_add_scalar(struct text *text, const char *value, unsigned int indent);
 
-/* Adds a TAP description: a newline, and a # that would begin a directive, are kept out of it. */
-void text_add_description(struct text *text, const char *description);
+/*
+ * Adds a TAP description: a newline, and a # that would begin a directive, are kept out of it. Before a directive that
+ * is to be one every # is, since TAP's readers look for the first.
+ */
+void text_add_description(struct text *text, const char *description, bool before_directive);
 
 #endif

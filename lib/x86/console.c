@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The console: vmrun's text port where there is one, else port 0xe9 where it answers (QEMU's
- * isa-debugcon, Bochs), else COM1
+ * isa-debugcon, Bochs), else the console of a Xen that has one for its domain, else COM1
  *
  * What is written in one call goes out by as few vmexits as can be: one at the text port; one at
  * port 0xe9 and one for each 16 bytes at COM1 where the hypervisor takes a REP OUTSB as a whole.
@@ -11,6 +11,7 @@
 #include <vmrun/abi.h>
 #include <x86/io.h>
 #include <x86/platform.h>
+#include <xen/domain.h>
 
 #define PORT_DEBUG  VMRUN_PORT_CONSOLE
 #define DEBUG_THERE VMRUN_PORT_CONSOLE /* what the port reads, if it is one */
@@ -38,7 +39,7 @@
 
 #define TEXT_SIZE 1024
 
-static enum { UNKNOWN, TEXT, DEBUG, COM1 } console;
+static enum { UNKNOWN, TEXT, DEBUG, XEN, COM1 } console;
 
 static void com1_init(void)
 {
@@ -57,6 +58,8 @@ static void find_console(void)
 		console = TEXT;
 	} else if (inb(PORT_DEBUG) == DEBUG_THERE) {
 		console = DEBUG;
+	} else if (xen_domain_find()) {
+		console = XEN;
 	} else {
 		com1_init();
 		console = COM1;
@@ -109,6 +112,8 @@ void console_write(const char *text, size_t size)
 		text_write(text, size);
 	else if (console == DEBUG)
 		outsb(PORT_DEBUG, text, size);
+	else if (console == XEN)
+		xen_domain_write(text, size);
 	else
 		com1_write(text, size);
 }

@@ -4,6 +4,7 @@
 #include <libc/format.h>
 #include <vmrun/abi.h>
 #include <x86/io.h>
+#include <xen/domain.h>
 
 /*
  * Bochs has nothing at port 0xf4. What is written to the info port of its BIOS, and ended at the panic port,
@@ -24,6 +25,7 @@ void platform_exit(uint8_t status)
 {
 	console_drain();
 	outb(VMRUN_PORT_EXIT, status);
+	xen_domain_exit(status);
 	end_in_bochs(status);
 	for (;;)
 		asm volatile("cli\n"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <hypercall/instruction.h>
+#include <vmrun/abi.h>
 #include <xen/hypercall.h>
+#include <xen/page.h>
 
 static const unsigned int argument_registers[XEN_ARGUMENTS] = {
 #ifdef __x86_64__
@@ -42,4 +44,20 @@ long xen_page_call_with(const void *page, unsigned int number,
 {
 	/* The stub loads the number: what eax holds before must not matter. */
 	return call(xen_page_stub(page, number), ~(uintptr_t)number, arguments);
+}
+
+bool xen_call_works(const void *page, uintptr_t argument)
+{
+	unsigned int number = XEN_VMRUN_ECHO;
+	uintptr_t expected = argument;
+
+	if (xen_itself()) {
+		number = XEN_HYPERVISOR_XEN_VERSION;
+		argument = XENVER_VERSION;
+		/* Another of its ways to tell its version: CPUID. */
+		expected = xen_version_by_cpuid();
+	}
+	if (page)
+		return (uintptr_t)xen_page_call(page, number, argument) == expected;
+	return (uintptr_t)xen_hypercall(number, argument) == expected;
 }

@@ -13,6 +13,7 @@
 #define XEN_HYPERCALL_H
 
 #include <hypercall/registers.h>
+#include <stdbool.h>
 #include <xen/abi.h>
 
 /*
@@ -37,6 +38,12 @@ void xen_set_call(struct registers *registers, uintptr_t number,
 
 /* No call of Xen's, and none of vmrun's table: -ENOSYS, from user space. So is the next one. */
 #define XEN_NUMBER_UNUSED 99
+
+/*
+ * Whether this page, or with NULL the instruction, brings a call to Xen and its result back: argument 0 from vmrun, the
+ * version from Xen itself.
+ */
+bool xen_call_works(const void *page, uintptr_t argument);
 
 /* Keeps vcpu_op and the like from finding an operation that KVM answers itself. */
 #define XEN_NO_OPERATION 0x7ff0

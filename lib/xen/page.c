@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <hypercall/instruction.h>
+#include <libc/string.h>
 #include <test/test.h>
 #include <x86/cpuid.h>
 #include <x86/memory.h>
@@ -10,9 +11,31 @@
 #define RET	0xc3
 #define INT3	0xcc
 
+static const uint8_t ud2[] = { 0x0f, 0x0b };
+
 bool xen_present(void)
 {
 	return xen_hypercall_msr() != 0;
+}
+
+bool xen_itself(void)
+{
+	/* As below. */
+	static bool searched, found;
+	uint32_t base;
+
+	if (!searched)
+		found = xen_present() && !cpuid_hypervisor("KVMKVMKVM\0\0", &base);
+	searched = true;
+	return found;
+}
+
+uint32_t xen_version_by_cpuid(void)
+{
+	uint32_t base;
+
+	REQUIRE(cpuid_hypervisor(XEN_CPUID_SIGNATURE, &base));
+	return cpuid(base + XEN_CPUID_VERSION, 0).eax;
 }
 
 uint32_t xen_hypercall_msr(void)
@@ -49,6 +72,11 @@ static void expected_stub(uint8_t stub[XEN_PAGE_STUB_SIZE], unsigned int number)
 	const uint8_t *instruction = hypercall_instruction();
 	unsigned int i = 0;
 
+	if (number == XEN_HYPERVISOR_IRET && xen_itself()) {
+		memset(stub, INT3, XEN_PAGE_STUB_SIZE);
+		memcpy(stub, ud2, sizeof(ud2));
+		return;
+	}
 	stub[i++] = MOV_EAX;
 	stub[i++] = number & 0xff;
 	stub[i++] = 0;

@@ -12,6 +12,15 @@
 /* Whether the CPUID leaves of Xen are there. */
 bool xen_present(void);
 
+/*
+ * Whether the hypervisor is Xen itself, and not a KVM that imitates it: that shows its own leaves beside Xen's. For
+ * what the ABI leaves open, and each of them does in its own way.
+ */
+bool xen_itself(void);
+
+/* The version in the leaf behind the signature (arch-x86/cpuid.h, XEN_CPUID_LEAF(1)): major << 16 | minor. */
+uint32_t xen_version_by_cpuid(void);
+
 /* The MSR that installs the page, from CPUID; 0 if there is no Xen. */
 uint32_t xen_hypercall_msr(void);
 
@@ -23,7 +32,8 @@ void *xen_page_new(void);
 
 /*
  * What KVM writes into a page when it intercepts hypercalls (xen.c, kvm_xen_write_hypercall_page):
- * "mov $number, %eax", the instruction of the vendor, RET, and INT3 up to the next stub.
+ * "mov $number, %eax", the instruction of the vendor, RET, and INT3 up to the next stub. So does Xen itself, but for
+ * IRET's stub, number 23, which is UD2 (hvm/svm/svm.c, svm_init_hypercall_page).
  */
 void xen_page_expected(uint8_t page[XEN_PAGE_STUBS * XEN_PAGE_STUB_SIZE]);
 

@@ -33,6 +33,12 @@ static const char *const faults[] = {
 	"[    4.1] list_add corruption. next->prev should be prev",
 	"[    4.1] unchecked MSR access error: WRMSR to 0x40000200 (tried to write 0x0)",
 	"[    4.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+	"(XEN) Panic on CPU 0:",
+	"(XEN) FATAL TRAP: vector = 2 (nmi)",
+	"(XEN) Xen BUG at mm.c:1234",
+	"(XEN) Xen WARN at common/domain.c:1",
+	"(XEN) Assertion 'rc == 0' failed at event_channel.c:1",
+	"(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds.",
 };
 
 static const char *const healthy[] = {
@@ -43,6 +49,8 @@ static const char *const healthy[] = {
 	"[    0.1] Speculative Store Bypass: Vulnerable",
 	"[    0.1] kvm [77]: vcpu0, guest rIP: 0x100000 Unhandled WRMSR(0x8b) = 0x0",
 	"[    0.1] debug: ignoring loglevel setting.",
+	"(XEN) d1v0 Triple fault - invoking HVM shutdown action 1",
+	"(XEN) viridian.c:300:d1v0 Bad GMFN d0000 (MFN 0xffffffffffffffff)",
 	"",
 };
 
