@@ -19,7 +19,8 @@
 #include <x86/smp.h>
 #include <x86/time.h>
 
-#define VECTOR 0x40
+#define INTERRUPTS 32
+#define VECTOR	   0x40
 
 static void read_msr(void *at)
 {
@@ -200,20 +201,27 @@ static void skip_eoi(struct x86_frame *frame)
 	taken++;
 }
 
-/* TLFS, "EOI Assist": bit 0 of the page's first word, which the guest clears in place of an EOI. */
+/*
+ * TLFS, "EOI Assist": bit 0 of the page's first word, which the guest clears in place of an EOI. KVM takes
+ * the bit back with the next vmexit (arch/x86/kvm/lapic.c, apic_sync_pv_eoi_from_guest), which may come
+ * before the handler has looked: that interrupt is ended as ever.
+ */
 TEST("an interrupt that the assist page says needs no EOI is ended without one")
 {
+	unsigned int without_eoi = 0;
+
 	prepare_interrupt();
 	irq_handler(VECTOR, skip_eoi);
 	assist = page_alloc();
 	wrmsr(HV_X64_MSR_VP_ASSIST_PAGE, (uintptr_t)assist | HV_PAGE_ENABLE);
-	for (unsigned int i = 1; i <= 3; i++) {
+	for (unsigned int i = 1; i <= INTERRUPTS; i++) {
 		apic_ipi(0, VECTOR);
 		irq_window();
 		EXPECT_EQ(taken, i);
-		EXPECT_TRUE(no_eoi_required, "interrupt %u", i);
+		EXPECT_FALSE(apic_in_service(VECTOR));
+		without_eoi += no_eoi_required;
 	}
-	EXPECT_FALSE(apic_in_service(VECTOR));
+	EXPECT_GE(without_eoi, INTERRUPTS / 4);
 	wrmsr(HV_X64_MSR_VP_ASSIST_PAGE, 0);
 }
 
