@@ -3,10 +3,11 @@
 #
 # summary.pl FILE.tap...: what a run came to
 #
-# Prints the failures of all files, each with its diagnostics; then the known bugs apart; and as the
-# last line the TAP points in "N passed, N failed, N skipped". A file that is skipped as a whole
-# counts as one skipped point, and a planned point that never came as a failed one. Status 1 if
-# anything failed, or if there was nothing at all.
+# Prints the failures of all files, each with its diagnostics; then the known bugs apart; then the
+# failures once more, a line each, for those who see only the end of a long text; and as the last line
+# the TAP points in "N passed, N failed, N skipped". A file that is skipped as a whole counts as one
+# skipped point, and a planned point that never came as a failed one. Status 1 if anything failed, or
+# if there was nothing at all.
 use strict;
 use warnings;
 use File::Basename;
@@ -114,6 +115,10 @@ print_by_reason("Known bugs that pass here: mended in this kernel, or knownbugs.
 if (%skips) {
 	print "\nSkipped\n";
 	printf "  %4d  %s\n", $skips{$_}, $_ for sort keys %skips;
+}
+if (@failures) {
+	print "\nFailed\n";
+	print "  $_->{title}\n" for @failures;
 }
 print "\n";
 print scalar(@known), " known bug point", (@known == 1 ? '' : 's'), " (TODO)\n" if @known;

@@ -174,6 +174,11 @@ program() { # MODEL
 	done
 }
 
+# The processes of a session, but for those that have ended and that nobody has taken note of yet.
+running_in() { # SESSION
+	ps -s "$1" -o stat=,pid=,args= | grep -v '^Z'
+}
+
 # Ends a test of a guest that spins by a signal, and looks for what it left.
 interrupted_by() { # SIGNAL
 	# shellcheck disable=SC2016
@@ -189,10 +194,10 @@ interrupted_by() { # SIGNAL
 	kill "-$1" "$pid"
 	wait "$pid" || true
 	for ((i = 0; i < 50; i++)); do
-		pgrep -s "$pid" >/dev/null || return 0
+		running_in "$pid" >/dev/null || return 0
 		sleep 0.1
 	done
-	pgrep -a -s "$pid"
+	running_in "$pid"
 	return 1
 }
 
