@@ -70,12 +70,12 @@ check_combination() {
 
 # A file or folder is meant where it is written as a path, or where it is one and no kernel's name.
 check_kernel() {
-	if [[ $asked_kernel != */* && " $all_kernels " != *" $asked_kernel "* && -e $asked_kernel ]]; then
+	if [[ $asked_kernel != */* && " $all_kernels " != *" ${asked_kernel%+snp} "* && -e $asked_kernel ]]; then
 		asked_kernel=./$asked_kernel
 	fi
 	if [[ $asked_kernel == */* ]]; then
 		asked_kernel=$(realpath -m -- "$asked_kernel")
-	elif [[ " $all_kernels " != *" $asked_kernel "* ]]; then
+	elif [[ " $all_kernels " != *" ${asked_kernel%+snp} "* ]]; then
 		die "unknown kernel '$asked_kernel' (there are: $all_kernels; or give a path)"
 	fi
 }
