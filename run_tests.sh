@@ -31,7 +31,8 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   --on HOST         run on this host: $all_hosts (default: the first that serves)
   --kernel KERNEL   the nested host (or the one that --on names), with this kernel:
                     $all_kernels;
-                    or a path: a kernel tree of your own, built, or a bzImage or vmlinux
+                    or a path: a kernel tree of your own, built, or a bzImage or vmlinux;
+                    with +snp behind it, the software SNP platform is in force (docs/snp.md)
                     (default: $(default_kernels nested | sed 's/ /, and /') where a test needs it)
   --cpu MODEL       the host bochs, with this CPU model: $all_cpus
                     (default: $default_cpu)
