@@ -78,7 +78,7 @@ read_list() {
 		[[ $name =~ ^[a-z0-9_]+$ ]] || die "$list:$number: '$name' is no name of a selftest"
 		[[ ! -v "words[$name]" ]] || die "$list:$number: $name is there twice"
 		[[ $tests ]] || die "$list:$number: $name lacks its second word: our tests, or - for none"
-		words[$name]=${tests//,/ } known[$name]=$reason ours[$name]= platform[$name]=$section
+		words[$name]=${tests//,/ } known[$name]=$reason ours[$name]='' platform[$name]=$section
 		[[ $tests != - ]] || words[$name]=
 		for word in ${words[$name]}; do
 			[[ $(tests_meant "$word") ]] ||
