@@ -33,7 +33,8 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
   --on HOST         run on this host: $all_hosts (default: the first that serves)
   --kernel KERNEL   the nested host (or the one that --on names), with this kernel:
                     $all_kernels;
-                    or a path: a kernel tree of your own, built, or a bzImage or vmlinux
+                    or a path: a kernel tree of your own, built, or a bzImage or vmlinux;
+                    with +snp behind it, the software SNP platform is in force (docs/snp.md)
                     (default: $(default_kernels nested | sed 's/ /, and /') where a test needs it)
   --cpu MODEL       the host bochs, with this CPU model: $all_cpus
                     (default: $default_cpu)
@@ -78,12 +79,12 @@ check_combination() {
 
 # A file or folder is meant where it is written as a path, or where it is one and no kernel's name.
 check_kernel() {
-	if [[ $asked_kernel != */* && " $all_kernels " != *" $asked_kernel "* && -e $asked_kernel ]]; then
+	if [[ $asked_kernel != */* && " $all_kernels " != *" ${asked_kernel%+snp} "* && -e $asked_kernel ]]; then
 		asked_kernel=./$asked_kernel
 	fi
 	if [[ $asked_kernel == */* ]]; then
 		asked_kernel=$(realpath -m -- "$asked_kernel")
-	elif [[ " $all_kernels " != *" $asked_kernel "* ]]; then
+	elif [[ " $all_kernels " != *" ${asked_kernel%+snp} "* ]]; then
 		die "unknown kernel '$asked_kernel' (there are: $all_kernels; or give a path)"
 	fi
 }

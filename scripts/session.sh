@@ -164,7 +164,7 @@ list_hosts() {
 	echo "local: /dev/kvm of this machine"
 	echo "  ${reason:-faithful: $(local_module)}${reason:+; used only with --on local}"
 	[[ ! -e /dev/kvm ]] || show_probe "$("$top/build/host/vmrun/vmrun" --probe 2>&1)"
-	for kernel in $all_kernels; do
+	for kernel in $all_kernels patched+snp; do
 		show_kernel_host nested "Linux KVM inside QEMU TCG"
 	done
 	for kernel in $all_kernels; do

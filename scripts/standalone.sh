@@ -74,7 +74,7 @@ setting() { # NAME VARIABLE
 # What a test brings along of its kernel; prints tar's words for it, one a line.
 bundle_kernel() { # KERNEL
 	local folder
-	folder=$("$top/host/kernel/kernel.sh" "$1") || return
+	folder=$("$top/host/kernel/kernel.sh" "${1%+snp}") || return
 	printf '%s\n' --transform "s,^\./,kernels/${folder##*/}/," -C "$folder"
 	(cd "$folder" && find . -type f ! -name vmlinux | sort)
 }

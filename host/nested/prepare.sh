@@ -4,7 +4,7 @@
 # prepare.sh KERNEL: makes the nested host ready for tests, whatever that takes
 #
 # Gets the kernel (host/kernel/kernel.sh), makes the snapshot, asks vmrun in L1 what KVM offers there;
-# prints the folder of the snapshot, for run.sh. What vmrun --probe said is left in
+# prints the folder of the snapshot, for run.sh. Of KERNEL+snp the software SNP platform is in force. What vmrun --probe said is left in
 # $XDG_CACHE_HOME/vmabi/offers, for scripts/hosts.sh.
 #
 # Takes a fraction of a second when all is there. Messages go to stderr.
@@ -21,7 +21,8 @@ nested=$top/build/host/nested
 	echo "usage: prepare.sh KERNEL" >&2
 	exit 2
 }
-kernel=$("$top/host/kernel/kernel.sh" "$1")
+kernel=$("$top/host/kernel/kernel.sh" "${1%+snp}")
+[[ $1 != *+snp ]] || export VMABI_L1_KVM_AMD=snp_sw=insecure
 snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
 describe_kernel nested "$1" "$kernel"
 learn_offers nested "$1" "$snapshot" "$vmrun" \

@@ -6,7 +6,8 @@
 # Boots the kernel (a folder as host/kernel/fetch.sh makes it) with INIT in QEMU, waits until KVM is
 # up and INIT waits for something to do, and saves the machine. The snapshot, a folder as described in
 # restore/machine.h, lies in $XDG_CACHE_HOME/vmabi/snapshots, under a name that stands for all that it
-# was made from: another kernel, init, QEMU or command line is another snapshot.
+# was made from: another kernel, init, QEMU or command line is another snapshot. VMABI_L1_KVM_AMD has parameters
+# for kvm-amd.ko; one that the module does not know it ignores.
 #
 # Messages go to stderr.
 set -euo pipefail
@@ -33,12 +34,13 @@ ingredients() {
 	machine_restored "$qemu"
 	machine_boot "$qemu" "$boot" initrd
 	cat "$kernel/manifest"
+	l1_modules "$kernel"
 	cat "$init" "$tsc" | cksum
 }
 
 # Without what is for the other vendor's CPUs (host/bochs-kvm).
 l1_modules() { # KERNEL-FOLDER
-	sed /kvm-intel/d "$1/modules"
+	sed "/kvm-intel/d; s/^kvm-amd\.ko.*/&${VMABI_L1_KVM_AMD:+ $VMABI_L1_KVM_AMD}/" "$1/modules"
 }
 
 boot_command() {

@@ -16,6 +16,10 @@
 #define KVM_X86_SW_PROTECTED_VM 1
 #endif
 
+#ifndef KVM_X86_SNP_VM
+#define KVM_X86_SNP_VM 4
+#endif
+
 #ifndef KVM_CAP_GUEST_MEMFD
 #define KVM_CAP_MEMORY_ATTRIBUTES 233
 #define KVM_CAP_GUEST_MEMFD	  234

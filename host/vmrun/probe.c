@@ -124,6 +124,12 @@ static void probe_memory(int fd, const char *name, enum ram_kind kind)
 	print(name, yes, detail.text);
 }
 
+static void probe_snp(int fd)
+{
+	print("snp", vm_capability(fd, KVM_CAP_VM_TYPES) & 1u << KVM_X86_SNP_VM,
+	      "KVM_X86_SNP_VM in KVM_CAP_VM_TYPES");
+}
+
 static void probe_capabilities(int fd)
 {
 	unsigned int xen = vm_capability(fd, KVM_CAP_XEN_HVM);
@@ -147,6 +153,7 @@ static void probe_capabilities(int fd)
 	probe_emulation();
 	probe_pages();
 	probe_swap();
+	probe_snp(fd);
 	print("kvm-hide", vm_capability(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID),
 	      "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
 }
@@ -156,7 +163,8 @@ void probe(void)
 	static const char *const names[] = {
 		"requests",    "xen-msr", "xen-hcall", "hyperv",	 "hyperv-enforce",
 		"cet",	       "gmem",	  "gmem-ram",  "private-memory", "force-emulation",
-		"userfaultfd", "swap",	  "kvm-hide",  "hyperv-hide",	 "hyperv-synic"
+		"userfaultfd", "swap",	  "snp",       "kvm-hide",	 "hyperv-hide",
+		"hyperv-synic"
 	};
 	struct message why;
 	int fd = vm_open_kvm(&why);

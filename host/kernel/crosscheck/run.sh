@@ -62,18 +62,23 @@ tests_meant() { # WORDS
 	done <<<"$records"
 }
 
-# Sets $programs, and for each of them ours[] (tests), words[] (as listed), known[] (a deviation).
+# Sets $programs, and for each of them ours[] (tests), words[] (as listed), known[] (a deviation), platform[] (snp
+# or nothing).
 read_list() {
-	local name tests reason word number=0
+	local name tests reason word number=0 section=
 	[[ -r $list ]] || die "there is no list $list"
 	records=$(read_config tests unittests.cfg) || exit 2
 	while read -r name tests reason; do
 		number=$((number + 1))
 		[[ $name && $name != \#* ]] || continue
+		if [[ $name == "[snp]" ]]; then
+			section=snp
+			continue
+		fi
 		[[ $name =~ ^[a-z0-9_]+$ ]] || die "$list:$number: '$name' is no name of a selftest"
 		[[ ! -v "words[$name]" ]] || die "$list:$number: $name is there twice"
 		[[ $tests ]] || die "$list:$number: $name lacks its second word: our tests, or - for none"
-		words[$name]=${tests//,/ } known[$name]=$reason ours[$name]=
+		words[$name]=${tests//,/ } known[$name]=$reason ours[$name]='' platform[$name]=$section
 		[[ $tests != - ]] || words[$name]=
 		for word in ${words[$name]}; do
 			[[ $(tests_meant "$word") ]] ||
@@ -177,12 +182,17 @@ build_selftests() {
 	rm -rf "$new"
 }
 
-# Sets $snapshot. L1 has more memory than for our tests, of which none needs it.
-prepare_machine() {
+# Sets snapshot[] of each platform. L1 has more memory than for our tests, of which none needs it.
+prepare_machines() {
+	local name
 	run_group "$top/host/kernel/kernel.sh" "$kernel" >"$work/kernel" || exit 2
-	VMABI_L1_MEMORY=$memory run_group "$top/host/nested/snapshot.sh" "$(qemu_program)" \
-		"$top/build/host/nested/init/init" "$(cat "$work/kernel")" >"$work/snapshot" || exit 2
-	snapshot=$(cat "$work/snapshot")
+	for name in "${programs[@]}"; do
+		[[ ! -v "snapshot[_${platform[$name]}]" ]] || continue
+		VMABI_L1_MEMORY=$memory VMABI_L1_KVM_AMD=${platform[$name]:+snp_sw=insecure} \
+			run_group "$top/host/nested/snapshot.sh" "$(qemu_program)" \
+			"$top/build/host/nested/init/init" "$(cat "$work/kernel")" >"$work/snapshot" || exit 2
+		snapshot[_${platform[$name]}]=$(cat "$work/snapshot")
+	done
 }
 
 # Leaves in the folder $work what the program said and its status (no file: it never ended), and what
@@ -194,7 +204,7 @@ run_selftest() { # NAME
 		"$1" --console "$VMABI_SCRATCH/console" --file "$2" "$3" -- "/${2##*/}" >"$4/said" 2>&1
 		echo $? >"$4/status"
 		printf "TAP version 13\n1..1\nok 1 - it ended\n"' \
-		run "$top/build/host/nested/restore/restore" "$entry/$1" "$snapshot" "$work" \
+		run "$top/build/host/nested/restore/restore" "$entry/$1" "${snapshot[_${platform[$1]}]}" "$work" \
 		>"$work/judged" 2>&1 || true
 }
 
@@ -341,7 +351,7 @@ elif (($#)); then
 	exit 2
 fi
 
-declare -A ours=() words=() known=()
+declare -A ours=() words=() known=() platform=() snapshot=()
 programs=() sources=()
 read_list
 "$top/scripts/tools.sh" install build run kernel || exit 2
@@ -350,7 +360,7 @@ work=$(mktemp -d) || die "there is no room for a temporary folder; point TMPDIR 
 prepare_selftests
 # This builds what runs the selftests, too.
 run_ours
-prepare_machine
+prepare_machines
 run_all
 [[ -z $tap ]] || cp "$work/result.tap" "$tap" || die "cannot write $tap (--tap)"
 verdict
