@@ -18,6 +18,7 @@
 #	force-emulation	KVM executes an instruction in its emulator where the guest says so
 #	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
 #	swap		the host's kernel swaps pages of RAM out where the guest says so, to where reading takes time
+#	snp		SEV-SNP guests, on a CPU that has SEV-SNP or on the software SNP platform (docs/snp.md)
 #	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
 
 # The hosts with a kernel (nested, bochs-kvm) run on one of several (host/kernel/kernel.sh), of which a test may
@@ -37,7 +38,7 @@ all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
 # shellcheck disable=SC2034
 all_needs="kvm xen-hcall hyperv hyperv-enforce cet requests gmem gmem-ram private-memory force-emulation userfaultfd"
-all_needs+=" swap kvm-hide"
+all_needs+=" swap snp kvm-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -84,7 +85,7 @@ offers_of() { # HOST KERNEL VMM
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
 		elif [[ $1 == nested ]]; then
-			lacking "$all_needs" cet
+			lacking "$all_needs" "cet snp"
 		else
 			echo "$all_needs"
 		fi
@@ -94,7 +95,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap kvm-hide"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp kvm-hide"
 		else
 			echo "$offers"
 		fi
