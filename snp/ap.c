@@ -14,6 +14,7 @@
  */
 #include <libc/array.h>
 #include <sev/ap.h>
+#include <sev/ghcb.h>
 #include <sev/sev.h>
 #include <test/test.h>
 #include <x86/apic.h>
@@ -199,6 +200,51 @@ TEST("a CPU created on INIT runs on until then, and starts anew with INIT and SI
 	apic_icr_write(ICR_STARTUP | ICR_ASSERT | 7, cpu_apic_id(1));
 	EXPECT_TRUE(WAIT_FOR(landings() == before + 1, WAIT_MS));
 	cpu_restart(1);
+	expect_cpu_runs();
+}
+
+/* INIT has switched its APIC off. */
+static void start_apic(void)
+{
+	apic_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
+}
+
+static void hold_by_msr(void *argument)
+{
+	*(uint64_t *)argument = ghcb_msr(GHCB_MSR_AP_HOLD_REQ);
+	start_apic();
+}
+
+static void hold_by_event(void *argument)
+{
+	*(uint64_t *)argument = ghcb_event(GHCB_AP_HOLD, 0, 0, NULL);
+	start_apic();
+}
+
+/* What the held CPU got when an INIT and a SIPI ended it. */
+static uint64_t hold(cpu_function *function)
+{
+	uint64_t result = ~0ull;
+
+	on_cpu_start(1, function, &result);
+	delay_us(SHORT_MS * 1000);
+	EXPECT_EQ(__atomic_load_n(&result, __ATOMIC_SEQ_CST), ~0ull, "it was not held");
+	apic_icr_write(ICR_INIT | ICR_ASSERT | ICR_LEVEL, cpu_apic_id(1));
+	apic_icr_write(ICR_STARTUP | ICR_ASSERT | 7, cpu_apic_id(1));
+	on_cpu_wait(1);
+	return result;
+}
+
+/*
+ * To the first SIPI of a CPU KVM gives no result (sev_vcpu_deliver_sipi_vector): without SNP it is what starts the
+ * CPU, and here, where AP creation does that, it is just the first one.
+ */
+TEST("AP reset hold lasts until INIT and SIPI, and the result is then not zero, by MSR and event")
+{
+	need_two_cpus();
+	hold(hold_by_msr);
+	EXPECT_EQ(hold(hold_by_msr), 1ull << GHCB_MSR_DATA_SHIFT | GHCB_MSR_AP_HOLD_RESP);
+	EXPECT_EQ(hold(hold_by_event), 1);
 	expect_cpu_runs();
 }
 
