@@ -93,6 +93,11 @@ static inline bool sev_snp(void)
 	return false;
 }
 
+static inline void sev_terminate(enum vmrun_sev_term reason)
+{
+	(void)reason;
+}
+
 static inline void sev_accept(void *pages, size_t size)
 {
 	(void)pages;

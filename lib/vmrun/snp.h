@@ -100,6 +100,7 @@ enum vmrun_sev_term {
 	VMRUN_SEV_TERM_PSC = 6,	      /* a page state change failed */
 	VMRUN_SEV_TERM_PVALIDATE = 7, /* PVALIDATE failed, or changed nothing */
 	VMRUN_SEV_TERM_RESPONSE = 8,  /* a response that the protocol does not know */
+	VMRUN_SEV_TERM_PANIC = 9,     /* a panic whose words did not get out */
 	VMRUN_SEV_TERM_REASONS
 };
 #endif
