@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 scripts/tools.sh install lint
 
-mapfile -t c_files < <(find lib x86 xen hyperv host -name '*.[ch]' | sort)
+mapfile -t c_files < <(find lib x86 xen hyperv snp host -name '*.[ch]' | sort)
 mapfile -t shell_files < <(find . -path ./build -prune -o -path ./.git -prune -o -name '*.sh' -print | sort)
 status=0
 clang-format --dry-run --Werror "${c_files[@]}" || status=1

@@ -176,6 +176,7 @@ ap_protected:
 
 	.data
 	.align	8
+	.globl	boot_gdt_pointer
 /* As far as <x86/descriptors.h> numbers them; each CPU soon has a table of its own. */
 boot_gdt:
 	.quad	0
@@ -187,9 +188,10 @@ boot_gdt:
 	.quad	0x00cf93000000ffff
 	.quad	0x00cf9b000000ffff
 boot_gdt_end:
+/* For LGDT in 32- and in 64-bit mode. */
 boot_gdt_pointer:
 	.word	boot_gdt_end - boot_gdt - 1
-	.long	boot_gdt
+	.long	boot_gdt, 0
 	.align	4
 boot_efer:
 	.long	0

@@ -19,6 +19,7 @@
 
 	.section .page_tables, "aw"
 	.balign	4096
+	.globl	page_directories
 page_directories:
 	.set	leaf, 0
 	.rept	2048
@@ -34,6 +35,7 @@ page_directories:
 
 	.globl	boot_page_table
 #ifdef __x86_64__
+	.globl	page_directory_pointers
 page_directory_pointers:
 	.set	directory, 0
 	.rept	4

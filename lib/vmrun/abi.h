@@ -181,6 +181,20 @@ enum vmrun_service {
 	VMRUN_SINT_ACKS,
 	/* value = how many events KVM has counted for VMRUN_CONNECTION_EVENTFD since last asked */
 	VMRUN_CONNECTION_SIGNALS,
+
+	/*
+	 * Of encrypted guests (<vmrun/snp.h>) alone, else VMRUN_EOPNOTSUPP: what requests for a page
+	 * state change have become, which arrive as exits KVM_HC_MAP_GPA_RANGE.
+	 *
+	 * Such exit number id of this vCPU, from 0 on (VMRUN_RECORD_CALLS has their number): value =
+	 * its address, error_code = its number of pages, flags = its attributes (VMRUN_MAP_..).
+	 * VMRUN_ENOENT: none such, or one of more than VMRUN_MAP_RECORDS ago
+	 */
+	VMRUN_MAP_RECORD,
+	/* Exit id from now on, 0 being the next, is answered by error EINVAL and changes nothing. */
+	VMRUN_MAP_FAIL,
+	/* value = how many pages of [id, id + value) are private by their memory attributes */
+	VMRUN_PRIVATE_PAGES,
 	VMRUN_SERVICES
 };
 
@@ -243,16 +257,22 @@ enum {
 	HYPERV_EXIT_WORDS
 };
 
-#define VMRUN_ENOENT	 (-2)
-#define VMRUN_EFAULT	 (-14)
-#define VMRUN_EBUSY	 (-16)
-#define VMRUN_EEXIST	 (-17)
-#define VMRUN_EINVAL	 (-22)
-#define VMRUN_ENOSPC	 (-28)
-#define VMRUN_ENOSYS	 (-38) /* no such service */
-#define VMRUN_EOPNOTSUPP (-95)
+#define VMRUN_MAP_RECORDS 1024
 
-#define VMRUN_NAME_SIZE	 48
+/* Documentation/virt/kvm/x86/hypercalls.rst, KVM_HC_MAP_GPA_RANGE: the third argument. */
+#define VMRUN_MAP_SIZE_2M   (1u << 0)
+#define VMRUN_MAP_ENCRYPTED (1u << 4)
+
+#define VMRUN_ENOENT	    (-2)
+#define VMRUN_EFAULT	    (-14)
+#define VMRUN_EBUSY	    (-16)
+#define VMRUN_EEXIST	    (-17)
+#define VMRUN_EINVAL	    (-22)
+#define VMRUN_ENOSPC	    (-28)
+#define VMRUN_ENOSYS	    (-38) /* no such service */
+#define VMRUN_EOPNOTSUPP    (-95)
+
+#define VMRUN_NAME_SIZE	    48
 
 /* The same for 64- and 32-bit code. */
 struct vmrun_request {

@@ -2,6 +2,7 @@
 #include <vmrun/vmm.h>
 
 #include <libc/string.h>
+#include <sev/sev.h>
 #include <test/test.h>
 #include <x86/io.h>
 
@@ -13,11 +14,19 @@ bool has_vmm(void)
 	return inl(VMRUN_PORT_REQUEST) == VMRUN_REQUEST_MAGIC;
 }
 
-/* The stack is memory like any other: a request lies there. */
+/* The stack is memory like any other: a request lies there; but for an encrypted guest's. */
 static int ask(struct vmrun_request *request)
 {
 	REQUIRE(has_vmm());
-	outl(VMRUN_PORT_REQUEST, (uintptr_t)request);
+	if (sev_active()) {
+		struct vmrun_request *bounce = sev_shared(sev_bounce());
+
+		*bounce = *request;
+		outl(VMRUN_PORT_REQUEST, (uintptr_t)sev_bounce());
+		*request = *bounce;
+	} else {
+		outl(VMRUN_PORT_REQUEST, (uintptr_t)request);
+	}
 	return request->status;
 }
 
@@ -274,4 +283,40 @@ uint64_t vmm_connection_signals(void)
 	struct vmrun_request request = { .service = VMRUN_CONNECTION_SIGNALS };
 
 	return value_of(&request);
+}
+
+/* What is of encrypted guests alone must work there. */
+static struct vmrun_request ask_map(enum vmrun_service service, uint64_t id, uint64_t value)
+{
+	struct vmrun_request request = { .service = service, .id = id, .value = value };
+	int status = ask(&request);
+
+	if (status)
+		test_error(TEST_SITE("vmrun", true), "service %u, id 0x%llx: %d", service,
+			   (unsigned long long)id, status);
+	return request;
+}
+
+uint64_t vmm_map_count(void)
+{
+	return ask_map(VMRUN_RECORD, VMRUN_RECORD_CALLS, 0).value;
+}
+
+struct vmm_map vmm_map_record(uint64_t number)
+{
+	struct vmrun_request request = ask_map(VMRUN_MAP_RECORD, number, 0);
+
+	return (struct vmm_map){ .gpa = request.value,
+				 .pages = request.error_code,
+				 .attributes = request.flags };
+}
+
+void vmm_map_fail(unsigned int skip)
+{
+	ask_map(VMRUN_MAP_FAIL, skip, 0);
+}
+
+uint64_t vmm_private_pages(uint64_t gpa, uint64_t size)
+{
+	return ask_map(VMRUN_PRIVATE_PAGES, gpa, size).value;
 }

@@ -154,4 +154,22 @@ void vmm_fault_way(enum vmrun_fault_way way, uint64_t value);
 /* A word of the record: how often, and what vmrun was told last. */
 uint64_t vmm_record(enum vmrun_record word);
 
+/*
+ * For encrypted guests. Requests of this CPU to change the state of pages that have reached the VMM:
+ * how many; one of them, by its number from 0 on (gone if there were VMRUN_MAP_RECORDS since); and
+ * that the one after "skip" more of them shall fail.
+ */
+struct vmm_map {
+	uint64_t gpa;
+	uint32_t pages;
+	uint32_t attributes; /* VMRUN_MAP_.. */
+};
+
+uint64_t vmm_map_count(void);
+struct vmm_map vmm_map_record(uint64_t number);
+void vmm_map_fail(unsigned int skip);
+
+/* How many of these pages the VMM has as private. */
+uint64_t vmm_private_pages(uint64_t gpa, uint64_t size);
+
 #endif

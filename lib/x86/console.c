@@ -5,9 +5,11 @@
  *
  * What is written in one call goes out by as few vmexits as can be: one at the text port; one at
  * port 0xe9 and one for each 16 bytes at COM1 where the hypervisor takes a REP OUTSB as a whole.
- * KVM does not, and in a nested VM an exit for each byte would make a line of TAP cost 15 ms.
+ * KVM does not, and in a nested VM an exit for each byte would make a line of TAP cost 15 ms. In an
+ * SEV-ES guest it does, by the GHCB's buffer, while the text port would need shared memory.
  */
 #include <libc/string.h>
+#include <sev/sev.h>
 #include <vmrun/abi.h>
 #include <x86/io.h>
 #include <x86/platform.h>
@@ -54,7 +56,7 @@ static void com1_init(void)
 
 static void find_console(void)
 {
-	if (inl(VMRUN_PORT_TEXT) == VMRUN_TEXT_MAGIC) {
+	if (!sev_active() && inl(VMRUN_PORT_TEXT) == VMRUN_TEXT_MAGIC) {
 		console = TEXT;
 	} else if (inb(PORT_DEBUG) == DEBUG_THERE) {
 		console = DEBUG;

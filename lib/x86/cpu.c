@@ -169,7 +169,7 @@ static uintptr_t page_table_of(const struct cpu *cpu)
 {
 #ifdef __x86_64__
 	(void)cpu;
-	return (uintptr_t)boot_page_table;
+	return (uintptr_t)boot_page_table | pte_encrypted;
 #else
 	return (uintptr_t)cpu->page_table;
 #endif
@@ -182,6 +182,7 @@ static void fill_tss(struct cpu *cpu)
 	cpu->tss.ist[IST_DF - 1] = cpu_stack(cpu, CPU_DF_STACK);
 	cpu->tss.ist[IST_MC - 1] = cpu_stack(cpu, CPU_MC_STACK);
 	cpu->tss.ist[IST_FREE - 1] = cpu_stack(cpu, CPU_FREE_STACK);
+	cpu->tss.ist[IST_VC - 1] = cpu_stack(cpu, CPU_VC_STACK);
 	cpu->tss.sp[0] = cpu_stack(cpu, CPU_STACK);
 	cpu->tss.io_map = sizeof(cpu->tss);
 }

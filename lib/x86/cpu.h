@@ -57,6 +57,14 @@ struct cpu {
 	bool apic_ready;
 	bool apic_x2;
 
+	/* lib/sev */
+	struct {
+		bool busy;	  /* the GHCB, or its MSR, is in use */
+		bool ghcb_in_msr; /* the GHCB MSR holds the GHCB's address */
+		bool in_nmi, nmi_noted;
+		uint64_t dr7; /* as written last; 0: never */
+	} sev;
+
 	uint64_t gdt[GDT_ENTRIES] __attribute__((aligned(16)));
 	struct x86_tss tss __attribute__((aligned(16)));
 #ifndef __x86_64__
@@ -73,16 +81,20 @@ enum {
 	CPU_DF_STACK = 0x6000,
 	CPU_MC_STACK = 0x8000,
 	CPU_FREE_STACK = 0xa000,
-	CPU_USER_STACK = 0xe000,
+	CPU_VC_STACK = 0xb000,
+	CPU_USER_STACK = 0xf000,
 	CPU_STACK = CPU_BLOCK_SIZE,
 };
 
 struct cpu *this_cpu(void);
 
-/* The address of a stack's upper end. */
-static inline uintptr_t cpu_stack(const struct cpu *cpu, uintptr_t end)
+/* Pages between the stacks, by their offset: of an SEV-ES guest, <sev/ghcb.h>. Two are shared. */
+enum { CPU_GHCB = 0xf000, CPU_BOUNCE = 0x10000, CPU_GHCB_BACKUP = 0x11000 };
+
+/* The address of a stack's upper end, or of one of these pages. */
+static inline uintptr_t cpu_stack(const struct cpu *cpu, uintptr_t offset)
 {
-	return (uintptr_t)cpu + end;
+	return (uintptr_t)cpu + offset;
 }
 
 /* Makes the block that this CPU runs on into its struct cpu, and loads its tables. */

@@ -24,7 +24,7 @@
 #define GDT_ENTRIES   16
 
 /* The stacks of the IST (64-bit), by their number in a gate; 0 is the stack in use. */
-enum { IST_NONE = 0, IST_NMI = 1, IST_DF = 2, IST_MC = 3, IST_FREE = 4 };
+enum { IST_NONE = 0, IST_NMI = 1, IST_DF = 2, IST_MC = 3, IST_FREE = 4, IST_VC = 5 };
 
 struct __attribute__((packed)) x86_tss {
 #ifdef __x86_64__

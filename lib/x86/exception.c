@@ -5,6 +5,7 @@
 #include <x86/exception.h>
 
 #include <libc/string.h>
+#include <sev/sev.h>
 #include <x86/cet.h>
 #include <x86/cpu.h>
 #include <x86/fixup.h>
@@ -155,7 +156,7 @@ static bool handle_exception(struct x86_frame *frame)
 	return handler && handler(frame);
 }
 
-void exception_dispatch(struct x86_frame *frame)
+static void deliver(struct x86_frame *frame)
 {
 	struct cpu *cpu = this_cpu();
 	unsigned int vector = frame->vector;
@@ -176,4 +177,14 @@ void exception_dispatch(struct x86_frame *frame)
 		if (!catch_fault(cpu, frame))
 			exception_unexpected(frame);
 	}
+}
+
+void exception_dispatch(struct x86_frame *frame)
+{
+	if (sev_active() && frame->vector == VC && vc_handle(frame))
+		return;
+	if (sev_active() && frame->vector == NMI)
+		sev_nmi(frame, deliver);
+	else
+		deliver(frame);
 }

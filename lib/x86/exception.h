@@ -22,6 +22,7 @@ struct x86_frame {
 	uint64_t error_code; /* 0 where the CPU pushes none */
 	uint64_t ip, cs, flags, sp, ss;
 };
+_Static_assert(__builtin_offsetof(struct x86_frame, vector) == 128, "as in exception_entry.S");
 #else
 struct x86_frame {
 	uint32_t ssp;

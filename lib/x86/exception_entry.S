@@ -6,6 +6,11 @@
 
 #define STUB_SIZE 16
 #define KERNEL_DS 0x10
+#define VECTOR_NMI 2
+#define VECTOR_VC  29
+
+/* The offset of "vector" in struct x86_frame of 64-bit guests. */
+#define FRAME_VECTOR 128
 
 /*
  * The vectors at which the CPU pushes an error code: Intel SDM volume 3, table 7-1; 29 and 30
@@ -62,7 +67,11 @@ exception_common:
 	rdsspq	%rax
 	pushq	%rax
 	movq	%rsp, %rdi
-	call	exception_dispatch
+	cmpb	$VECTOR_VC, FRAME_VECTOR(%rsp)
+	je	3f
+	cmpb	$VECTOR_NMI, FRAME_VECTOR(%rsp)
+	je	3f
+2:	call	exception_dispatch
 frame_load:
 	addq	$8, %rsp
 	popq	%r15
@@ -82,6 +91,10 @@ frame_load:
 	popq	%rax
 	addq	$16, %rsp
 	iretq
+3:	call	sev_leave_stack
+	movq	%rax, %rsp
+	movq	%rax, %rdi
+	jmp	2b
 
 	/* x86/cpu.h */
 	.globl	frame_enter

@@ -52,6 +52,7 @@ void idt_init(void)
 	idt_set_ist(NMI, IST_NMI);
 	idt_set_ist(DF, IST_DF);
 	idt_set_ist(MC, IST_MC);
+	idt_set_ist(VC, IST_VC);
 #else
 	/* A stack pointer gone wrong must not keep #DF from being reported. */
 	idt[DF] = (struct gate){ .selector = DF_SELECTOR, .attributes = GATE_PRESENT | GATE_TASK };

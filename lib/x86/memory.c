@@ -2,6 +2,7 @@
 #include <x86/memory.h>
 
 #include <libc/string.h>
+#include <sev/sev.h>
 #include <test/test.h>
 #include <x86/lock.h>
 #include <x86/ram.h>
@@ -57,6 +58,15 @@ void ram_add(uint64_t address, uint64_t size)
 	range_count++;
 }
 
+static void *first_use(uint64_t address, uint64_t size)
+{
+	void *memory = (void *)(uintptr_t)address;
+
+	if (sev_snp())
+		sev_accept(memory, size);
+	return memory;
+}
+
 /* Single pages come from the lower end of a range, larger blocks from the upper one. */
 static void *take_page(void)
 {
@@ -69,7 +79,7 @@ static void *take_page(void)
 	for (unsigned int i = 0; i < range_count; i++) {
 		if (unused[i].start < unused[i].end) {
 			unused[i].start += PAGE_SIZE;
-			return (void *)(uintptr_t)(unused[i].start - PAGE_SIZE);
+			return first_use(unused[i].start - PAGE_SIZE, PAGE_SIZE);
 		}
 	}
 	return NULL;
@@ -84,7 +94,7 @@ static void *take_block(uint64_t size)
 			continue;
 		/* What lies behind the block is lost: less than one block, and rarely anything. */
 		unused[i].end = block;
-		return (void *)(uintptr_t)block;
+		return first_use(block, size);
 	}
 	return NULL;
 }

@@ -8,6 +8,8 @@
 #define ENTRIES_SHIFT 9
 #define ENTRIES	      (1u << ENTRIES_SHIFT)
 
+uint64_t pte_encrypted;
+
 #ifdef __x86_64__
 #define TOP_LEVEL LEVEL_512G
 #else
@@ -16,7 +18,7 @@
 
 static uint64_t *table_of(uint64_t entry)
 {
-	return (uint64_t *)(uintptr_t)(entry & PTE_ADDRESS);
+	return (uint64_t *)(uintptr_t)(entry & PTE_ADDRESS & ~pte_encrypted);
 }
 
 static unsigned int index_of(uintptr_t va, unsigned int level)
@@ -44,7 +46,9 @@ static bool is_leaf(uint64_t entry, unsigned int level)
 static uint64_t *top_table(void)
 {
 	/* Its low bits are flags; in PAE paging the table is aligned to 32 bytes only. */
-	return (uint64_t *)(read_cr3() & ~(TOP_LEVEL == LEVEL_1G ? 0x1ful : 0xffful));
+	uint64_t flags = TOP_LEVEL == LEVEL_1G ? 0x1f : 0xfff;
+
+	return (uint64_t *)(uintptr_t)(read_cr3() & ~(flags | pte_encrypted));
 }
 
 uint64_t *pte_at(uintptr_t va, unsigned int level)
@@ -103,7 +107,7 @@ static void make_table(uint64_t *entry, unsigned int level)
 		for (unsigned int i = 0; i < ENTRIES; i++)
 			table[i] = (address + i * LEVEL_SIZE(level - 1)) | flags;
 	}
-	write_entry(entry, (uintptr_t)table | table_flags(level));
+	write_entry(entry, (uintptr_t)table | table_flags(level) | pte_encrypted);
 }
 
 /* The CPU keeps the four PDPTEs of PAE paging in registers that only CR3 loads. */
@@ -135,6 +139,8 @@ void map_page(uintptr_t va, uint64_t pa, enum page_level level, uint64_t flags)
 	}
 	if (level != LEVEL_4K)
 		flags |= PTE_PS;
+	if (memory_is_ram(pa, 1))
+		flags |= pte_encrypted;
 	write_entry(&table[index_of(va, level)], pa | flags);
 	flush(va, level);
 }

@@ -36,6 +36,12 @@
 /* What the runtime's own leaves have. */
 #define PTE_RAM (PTE_P | PTE_W | PTE_U)
 
+/*
+ * The C-bit of an SEV guest, else 0. It is one of the address bits, and is set in what leads to a table and in
+ * leaves that map RAM: map_page() adds it there.
+ */
+extern uint64_t pte_encrypted;
+
 enum page_level { LEVEL_4K = 1, LEVEL_2M = 2, LEVEL_1G = 3, LEVEL_512G = 4 };
 
 /* Bytes that an entry of this level covers. */

@@ -2,6 +2,7 @@
 #include <x86/platform.h>
 
 #include <libc/format.h>
+#include <sev/sev.h>
 #include <vmrun/abi.h>
 #include <x86/io.h>
 #include <xen/domain.h>
@@ -32,6 +33,20 @@ void platform_exit(uint8_t status)
 			     "hlt");
 }
 
+/* To say why may itself have gone wrong: in an encrypted guest the console takes #VC and a GHCB. */
+static void panic_once(void)
+{
+	static bool panicking;
+
+	if (!panicking) {
+		panicking = true;
+		return;
+	}
+	if (sev_active())
+		sev_terminate(VMRUN_SEV_TERM_PANIC);
+	platform_exit(PLATFORM_PANIC);
+}
+
 void platform_panic(const char *format, ...)
 {
 	static const char prefix[] = "# panic: ";
@@ -39,6 +54,7 @@ void platform_panic(const char *format, ...)
 	size_t length = format_text(line, sizeof(line), prefix);
 	va_list list;
 
+	panic_once();
 	va_start(list, format);
 	length += format_text_v(line + length, sizeof(line) - length, format, list);
 	va_end(list);

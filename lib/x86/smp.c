@@ -2,6 +2,7 @@
 #include <x86/smp.h>
 
 #include <libc/string.h>
+#include <sev/sev.h>
 #include <test/report.h>
 #include <x86/acpi.h>
 #include <x86/apic.h>
@@ -84,6 +85,14 @@ static void send_sipi(unsigned int id)
 	apic_icr_write(ICR_STARTUP | ICR_ASSERT | TRAMPOLINE_VECTOR, id);
 }
 
+static void await_start(const struct cpu *cpu)
+{
+	if (!WAIT_FOR(get_state(cpu) == CPU_IDLE, START_WAIT_MS))
+		test_error(TEST_SITE("cpu_count", true),
+			   "CPU %u (APIC id %u) has not started in %u ms", cpu->number,
+			   cpu->apic_id, START_WAIT_MS);
+}
+
 /*
  * INIT, SIPI, and a second SIPI for CPUs that missed it: Intel SDM volume 3, "Typical BSP
  * Initialization Sequence".
@@ -93,15 +102,17 @@ static void boot_cpu(struct cpu *cpu, unsigned int number, unsigned int id)
 	cpu->number = number;
 	cpu->apic_id = id;
 	ap_block = cpu;
+	if (sev_active()) {
+		sev_start_cpu(cpu, id);
+		await_start(cpu);
+		return;
+	}
 	send_init(id);
 	send_sipi(id);
 	if (WAIT_FOR(get_state(cpu) == CPU_IDLE, SECOND_SIPI_MS))
 		return;
 	send_sipi(id);
-	if (!WAIT_FOR(get_state(cpu) == CPU_IDLE, START_WAIT_MS))
-		test_error(TEST_SITE("cpu_count", true),
-			   "CPU %u (APIC id %u) has not started in %u ms", number, id,
-			   START_WAIT_MS);
+	await_start(cpu);
 }
 
 static void start_cpu(unsigned int number, unsigned int id)
@@ -138,8 +149,9 @@ unsigned int cpu_count(void)
 
 	self = apic_id();
 	cpus[0]->apic_id = self;
-	/* cppcheck-suppress comparePointers */
-	memcpy((void *)AP_TRAMPOLINE, ap_trampoline, ap_trampoline_end - ap_trampoline);
+	if (!sev_active())
+		/* cppcheck-suppress comparePointers */
+		memcpy((void *)AP_TRAMPOLINE, ap_trampoline, ap_trampoline_end - ap_trampoline);
 	for (unsigned int i = 0; i < found; i++) {
 		if (ids[i] != self) {
 			start_cpu(count, ids[i]);

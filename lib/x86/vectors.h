@@ -29,6 +29,9 @@ enum x86_vector {
 	XM = 19,
 	VE = 20,
 	CP = 21,
+	HV = 28, /* of AMD alone, these three */
+	VC = 29,
+	SX = 30,
 
 	/* What FAULT_OF() gives for a statement that raised nothing. */
 	NO_FAULT = 256,
