@@ -50,9 +50,7 @@ static inline uint64_t rmpadjust(uint64_t va, enum rmp_size size, uint64_t attri
 	return result;
 }
 
-/* RMPQUERY: CPUID leaf 0x8000001f, EAX bit 6. What a lower VMPL may do with a page, and the size of its entry. */
-#define SEV_EAX_RMPQUERY (1u << 6)
-
+/* What a lower VMPL may do with a page, and the size of its entry. Newer than the other two: else #UD. */
 struct rmp_query {
 	uint64_t rax;	     /* enum rmp_result in its low half */
 	uint64_t size;	     /* enum rmp_size */
