@@ -6,7 +6,8 @@
 # known and top.
 #
 # From the environment: VMABI_ON, VMABI_KERNEL, VMABI_CPU and VMABI_VMM choose as run_tests.sh --on, --kernel,
-# --cpu and --vmm do; VMABI_READY is told by ready().
+# --cpu and --vmm do; VMABI_READY is told by ready(). VMABI_APPEND is added to the guest's command line, whose
+# last word of a kind is the one that counts, and VMABI_TIMEOUT takes the place of the time limit.
 #
 # shellcheck disable=SC2154
 set -euo pipefail
@@ -14,6 +15,8 @@ source "$top/scripts/hosts.sh"
 
 vmm=${VMABI_VMM-}
 program=${program-}
+append+=${VMABI_APPEND:+${append:+ }$VMABI_APPEND}
+timeout=${VMABI_TIMEOUT:-$timeout}
 guest=$top/${program:-build/guests/$arch/${elf-}}
 vmrun=$top/build/host/vmrun/vmrun
 
