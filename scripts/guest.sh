@@ -44,6 +44,7 @@ vmrun_options() {
 		kvm-hide=*) options+=(--hide-kvm "${need#*=}") ;;
 		gmem-ram) options+=(--ram gmem) ;;
 		private-memory) options+=(--ram private) ;;
+		snp | sev-es | snp=* | sev-es=*) options+=("--$need") ;;
 		force-emulation) options+=(--force-emulation) ;;
 		esac
 	done

@@ -22,14 +22,15 @@
 #	force-emulation	KVM executes an instruction in its emulator where the guest says so
 #	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
 #	swap		the host's kernel swaps pages of RAM out where the guest says so, to where reading takes time
-#	snp		SEV-SNP guests, on a CPU that has SEV-SNP or on the software SNP platform (docs/snp.md)
+#	snp		the guest is an SEV-SNP guest, on a CPU that has SEV-SNP or on the software SNP platform (docs/snp.md)
+#	sev-es		the guest is an SEV-ES guest, on a CPU that has SEV-ES or on that platform
 #	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
 
 # The hosts with a kernel (nested, bochs-kvm) run on one of several (host/kernel/kernel.sh), of which a test may
 # admit only some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all
 # tests: it is what the user wants to know about.
 #
-# KERNEL+snp is KERNEL with the software SNP platform in force, in a snapshot of its own. A test that requires snp
+# KERNEL+snp is KERNEL with the software SNP platform in force, in a snapshot of its own. A test that requires snp or sev-es
 # gets that of its kernel; for others it is in force only where --kernel asks for it.
 
 # In the order of preference; shellcheck cannot see who reads these.
@@ -47,7 +48,7 @@ default_cpu=tigerlake
 xen_choice=debian
 # shellcheck disable=SC2034
 all_needs="kvm xen xen-hcall hyperv hyperv-enforce hyperv-synic hyperv-hide cet requests gmem gmem-ram private-memory"
-all_needs+=" force-emulation userfaultfd swap snp kvm-hide"
+all_needs+=" force-emulation userfaultfd swap snp sev-es kvm-hide"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -96,9 +97,9 @@ offers_of() { # HOST KERNEL VMM
 		elif [[ $1 == nested && $2 == *+snp && $2 != stock-* ]]; then
 			lacking "$all_needs" "cet xen"
 		elif [[ $1 == nested ]]; then
-			lacking "$all_needs" "cet xen snp"
+			lacking "$all_needs" "cet xen snp sev-es"
 		else
-			lacking "$all_needs" "xen snp"
+			lacking "$all_needs" "xen snp sev-es"
 		fi
 		;;
 	xen)
@@ -116,7 +117,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp kvm-hide hyperv-synic hyperv-hide"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp sev-es kvm-hide hyperv-synic hyperv-hide"
 		else
 			echo "$offers"
 		fi
@@ -189,6 +190,11 @@ lacking() { # NEEDS OFFERS
 	echo "$lacks"
 }
 
+# Whether a kernel alone does not do, but for a CPU that has it all.
+needs_platform() { # NEEDS
+	[[ " $1" == *" "@(snp|sev-es)@(| *|=*) ]]
+}
+
 # Chooses the kernel of a host: the one asked for, or the first of its default ones; if the test admits it,
 # and it offers what the test needs. Sets $kernel, or leaves it empty and adds to $why.
 choose_kernel() { # HOST NEEDS KERNELS ASKED
@@ -201,7 +207,7 @@ choose_kernel() { # HOST NEEDS KERNELS ASKED
 			[[ -z $4 ]] || why+="${why:+; }it does not run on the kernel $candidate (only on: $3)"
 			continue
 		fi
-		[[ " $2 " != *" snp "* ]] || candidate=${candidate%+snp}+snp
+		! needs_platform "$2" || candidate=${candidate%+snp}+snp
 		lacks=$(lacking "$2" "$(offers_of "$1" "$candidate" vmrun)")
 		if [[ -z $lacks ]]; then
 			kernel=$candidate
