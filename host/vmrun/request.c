@@ -20,6 +20,7 @@
 #include "synic.h"
 #include "vcpu.h"
 #include "vm.h"
+#include "xen_state.h"
 
 _Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EFAULT == -EFAULT && VMRUN_EBUSY == -EBUSY &&
 		       VMRUN_EEXIST == -EEXIST && VMRUN_EINVAL == -EINVAL &&
@@ -119,7 +120,7 @@ static int32_t serve_hyperv(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_CONNECTION_SIGNALS:
 		return synic_signals(&request->value);
 	default:
-		return -ENOSYS;
+		return xen_state_serve(vcpu, request);
 	}
 }
 
