@@ -145,15 +145,15 @@ TEST("the area may lie across the end of a page, cut at any byte")
 	}
 }
 
-/* The four bytes behind the state, which 32-bit guests do not have, are 0: they are no place for the host's memory. */
-TEST("the padding is 0, also across the end of a page")
+/* The four bytes behind the state, which 32-bit guests do not have. In one page KVM writes the members alone. */
+TEST("the padding is 0 where the area lies across the end of a page, and no place for the host's memory")
 {
 #ifdef __x86_64__
 	uint8_t *pages;
 
 	xen_shared_info();
 	pages = pages_alloc(1);
-	for (size_t in_first = 1; in_first <= SIZE; in_first++) {
+	for (size_t in_first = 1; in_first < SIZE; in_first++) {
 		uint32_t padding;
 
 		place_aside();
