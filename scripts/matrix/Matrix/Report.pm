@@ -1,0 +1,4 @@
+package Matrix::Report;
+sub write_all { return "x" }
+sub conclude { return 1 }
+1;
