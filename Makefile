@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 # What is asked of a script, which itself looks after tools and configuration, needs neither here.
-ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint report,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 include build/tests.mk
 endif
@@ -135,7 +135,7 @@ build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
-.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint clean help
+.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint report clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)
@@ -161,6 +161,10 @@ crosscheck:
 bench:
 	@scripts/bench.sh
 
+# OUT: the folder of --out; AGAINST: the run to compare with.
+report:
+	@scripts/matrix/matrix.pl report $(if $(OUT),--out $(OUT)) $(if $(AGAINST),--against $(AGAINST))
+
 lint:
 	@scripts/lint.sh
 
@@ -174,6 +178,7 @@ help:
 	@echo 'make guest-mutants  breaks the CET guests on purpose, likewise'
 	@echo 'make crosscheck   the kernel'"'"'s own KVM selftests in the nested host, beside ours'
 	@echo 'make standalone   each test as one file, build/standalone/NAME, that runs anywhere'
+	@echo 'make report       the report of the last matrix once more; OUT=DIR AGAINST=RUN'
 	@echo 'make bench        print how long things take'
 	@echo 'make lint         clang-format, shellcheck and cppcheck over the tree'
 	@echo 'make clean        remove build/ (downloads and snapshots stay in the cache)'

@@ -16,6 +16,7 @@ package Matrix::Results;
 
 use strict;
 use warnings;
+use Encode qw(decode encode);
 use Exporter 'import';
 use File::Path qw(make_path);
 use JSON::PP;
@@ -30,7 +31,7 @@ sub read_text {
 	my ($path) = @_;
 	open(my $file, '<', $path) or return;
 	local $/;
-	return scalar(<$file>) // '';
+	return decode('UTF-8', scalar(<$file>) // '');
 }
 
 sub read_json {
@@ -43,7 +44,7 @@ sub read_json {
 sub write_text {
 	my ($path, $text) = @_;
 	open(my $file, '>', "$path.new") or die "cannot write $path: $!\n";
-	my $good = print {$file} $text;
+	my $good = print {$file} encode('UTF-8', $text);
 	$good = close($file) && $good;
 	die "cannot write $path: $!\n" if !$good;
 	rename("$path.new", $path) or die "cannot write $path: $!\n";
