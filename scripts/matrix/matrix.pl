@@ -5,6 +5,8 @@
 #
 #	matrix.pl run [--cells GLOB]... [-j N] [--out DIR] [--repeat N] [-l]	is run_tests.sh --matrix
 #	matrix.pl report [--out DIR] [--run ID] [--against ID]			is make report
+#	matrix.pl merge --out DIR FOLDER...	one report of what several have left by --out
+#	matrix.pl ci-files [--check]		is make ci-files; with --check, status 1 if a file is not up to date
 #
 # Status: 0 nothing failed; 1 something did, or could not be run to its end; 2 the call or matrix.cfg is wrong.
 use strict;
@@ -21,14 +23,17 @@ BEGIN {
 	unshift @INC, "$top/scripts/matrix";
 }
 use IO::Handle;
+use Matrix::Ci;
 use Matrix::Config;
+use Matrix::Merge;
 use Matrix::Report;
 use Matrix::Run;
 
+my $name = ($ARGV[0] // '') eq 'run' ? 'run_tests.sh' : 'matrix.pl';
 my %options = (out => "$top/build/matrix", cells => [], repeat => 1);
 
 sub fail {
-	print STDERR map { "run_tests.sh: $_\n" } split(/\n/, join('', @_));
+	print STDERR map { "$name: $_\n" } split(/\n/, join('', @_));
 	exit 2;
 }
 
@@ -42,7 +47,7 @@ sub take_options {
 	my ($action, @specifications) = @_;
 	local $SIG{__WARN__} = sub { fail("--matrix: $_[0]") };
 	GetOptionsFromArray(\@ARGV, \%options, @specifications) or exit 2;
-	fail("--matrix takes only --cells, -j, --out, --repeat and -l, not '$ARGV[0]'") if @ARGV;
+	fail("--matrix takes only --cells, -j, --out, --repeat and -l, not '$ARGV[0]'") if @ARGV && $action ne 'merge';
 	$options{out} = File::Spec->rel2abs($options{out});
 	return;
 }
@@ -91,7 +96,27 @@ sub report {
 	return;
 }
 
-my %actions = (run => \&run_matrix, report => \&report);
+sub merge {
+	take_options('merge', 'out=s');
+	my $report = eval {
+		my $id = Matrix::Merge::merge($options{out}, map { File::Spec->rel2abs($_) } @ARGV);
+		Matrix::Report::write_all($top, $options{out}, $id);
+	};
+	fail($@) if $@;
+	print "$report\n";
+	return;
+}
+
+sub ci_files {
+	take_options('ci-files', 'check');
+	my @stale = eval { Matrix::Ci::files($top, Matrix::Config->new("$top/matrix.cfg"), $options{check}) };
+	fail($@) if $@;
+	print map { $options{check} ? "$_ is not what matrix.cfg says; run: make ci-files\n" : "$_ is written\n" } @stale;
+	exit 1 if @stale && $options{check};
+	return;
+}
+
+my %actions = (run => \&run_matrix, report => \&report, merge => \&merge, 'ci-files' => \&ci_files);
 my $action = $actions{ shift(@ARGV) // '' } or fail('usage: matrix.pl ' . join('|', sort keys %actions));
 $action->();
 exit 0;
