@@ -101,15 +101,16 @@ check_kernel() {
 	fi
 }
 
+# The matrix has options of its own.
+matrix='' arguments=()
 for argument; do
 	if [[ $argument == --matrix ]]; then
-		arguments=()
-		for argument; do
-			[[ $argument == --matrix ]] || arguments+=("$argument")
-		done
-		exec "$top/scripts/matrix/matrix.pl" run "${arguments[@]}"
+		matrix=yes
+	else
+		arguments+=("$argument")
 	fi
 done
+[[ -z $matrix ]] || exec "$top/scripts/matrix/matrix.pl" run "${arguments[@]}"
 patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm='' compared=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
