@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 # What is asked of a script, which itself looks after tools and configuration, needs neither here.
-ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint report ci-files check-report,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint report ci-files lava-jobs check-report,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 include build/tests.mk
 endif
@@ -135,7 +135,7 @@ build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
-.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint report ci-files check-report clean help
+.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint report ci-files lava-jobs check-report clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)
@@ -169,6 +169,10 @@ report:
 ci-files:
 	@scripts/matrix/matrix.pl ci-files
 
+# J: the names of some; URL: where the lab finds build/lab.
+lava-jobs:
+	@set -f; scripts/matrix/matrix.pl lava-jobs $(if $(URL),--url $(URL)) $(J)
+
 # The report's page, in Chromium.
 check-report:
 	@scripts/tools.sh install build run browser
@@ -190,6 +194,7 @@ help:
 	@echo 'make report       the report of the last matrix once more; OUT=DIR AGAINST=RUN'
 	@echo 'make check-report the page of a report, in a browser without a display'
 	@echo 'make ci-files     the jobs of GitLab and GitHub, from matrix.cfg'
+	@echo 'make lava-jobs    jobs for a lab that LAVA runs, in build/lab; J=NAME, URL=WHERE-THAT-IS'
 	@echo 'make bench        print how long things take'
 	@echo 'make lint         clang-format, shellcheck and cppcheck over the tree'
 	@echo 'make clean        remove build/ (downloads and snapshots stay in the cache)'

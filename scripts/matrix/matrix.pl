@@ -6,6 +6,7 @@
 #	matrix.pl run [--cells GLOB]... [-j N] [--out DIR] [--repeat N] [-l]	is run_tests.sh --matrix
 #	matrix.pl report [--out DIR] [--run ID] [--against ID]			is make report
 #	matrix.pl merge --out DIR FOLDER...	one report of what several have left by --out
+#	matrix.pl lava-jobs [--out DIR] [--url URL] [NAME]...			is make lava-jobs (docs/lab.md)
 #	matrix.pl ci-files [--check]		is make ci-files; with --check, status 1 if a file is not up to date
 #
 # Status: 0 nothing failed; 1 something did, or could not be run to its end; 2 the call or matrix.cfg is wrong.
@@ -25,6 +26,7 @@ BEGIN {
 use IO::Handle;
 use Matrix::Ci;
 use Matrix::Config;
+use Matrix::Lava;
 use Matrix::Merge;
 use Matrix::Report;
 use Matrix::Run;
@@ -47,7 +49,7 @@ sub take_options {
 	my ($action, @specifications) = @_;
 	local $SIG{__WARN__} = sub { fail("--matrix: $_[0]") };
 	GetOptionsFromArray(\@ARGV, \%options, @specifications) or exit 2;
-	fail("--matrix takes only --cells, -j, --out, --repeat and -l, not '$ARGV[0]'") if @ARGV && $action ne 'merge';
+	fail("--matrix takes only --cells, -j, --out, --repeat and -l, not '$ARGV[0]'") if @ARGV && $action !~ /^(?:merge|lava-jobs)$/;
 	$options{out} = File::Spec->rel2abs($options{out});
 	return;
 }
@@ -116,7 +118,18 @@ sub ci_files {
 	return;
 }
 
-my %actions = (run => \&run_matrix, report => \&report, merge => \&merge, 'ci-files' => \&ci_files);
+sub lava_jobs {
+	$options{out} = "$top/build/lab";
+	take_options('lava-jobs', 'out=s', 'url=s');
+	my $config = eval { Matrix::Config->new("$top/matrix.cfg") } // fail($@);
+	prepare();
+	print map { "$_\n" } eval { Matrix::Lava::write_jobs(bless({ top => $top }, 'Matrix::Run'), $config, $options{out},
+		$options{url}, @ARGV) };
+	fail($@) if $@;
+	return;
+}
+
+my %actions = (run => \&run_matrix, report => \&report, merge => \&merge, 'ci-files' => \&ci_files, 'lava-jobs' => \&lava_jobs);
 my $action = $actions{ shift(@ARGV) // '' } or fail('usage: matrix.pl ' . join('|', sort keys %actions));
 $action->();
 exit 0;

@@ -2,7 +2,8 @@
 #
 # matrix.cfg, whose head explains it: reads it, and makes the cells of it
 #
-# A cell is a hash: name, axes (AXIS => VALUE), options (of run_tests.sh), tests (more of them), tags (of the lab).
+# A cell is a hash: name, axes (AXIS => VALUE), options (of run_tests.sh), groups and patterns (of tests), told
+# (AXIS => ARGUMENT).
 package Matrix::Config;
 
 use strict;
@@ -15,7 +16,7 @@ my %keys = (
 	rule => { for => 1, only => 1, never => 1, why => 1 },
 	tests => { for => 1, groups => 1, tests => 1 },
 	set => { cells => 1 },
-	lab => { tags => 1 },
+	lab => { cell => 1, kernel => 1, groups => 1, tests => 1, tags => 1, device => 1 },
 );
 
 # Everything that is wrong is said, one line each, before this dies.
@@ -234,8 +235,6 @@ sub cell {
 		options => \@options,
 		groups => [split(' ', $tests ? $tests->{values}{groups} // '' : '')],
 		patterns => [split(' ', $tests ? $tests->{values}{tests} // '' : '')],
-		tags => [map { split(' ', $_->{values}{tags} // '') }
-			grep { my $lab = $_; grep { $values->{$_} eq $lab->{name} } @axes } $self->sections('lab')],
 	};
 }
 
@@ -250,10 +249,22 @@ sub take_sets {
 		$self->{set}{ $section->{name} } = \@globs;
 	}
 	$self->complain(1, 'there is no section [set default]') if !$self->{set}{default};
-	for my $section ($self->sections('lab')) {
-		$self->complain($section->{line}, "[lab $section->{name}]: no axis has this value")
-			if !grep { $self->{axis}{$_}{values}{ $section->{name} } } @axes;
-	}
+	$self->take_lab($_) for $self->sections('lab');
+	return;
+}
+
+sub take_lab {
+	my ($self, $section) = @_;
+	my $values = $section->{values};
+	my ($cell) = $self->matching($values->{cell} // '');
+	my @kernels = @{ $self->{axis}{kernel}{order} };
+
+	$self->complain($section->{line}, "[lab $section->{name}]: there is no cell '" . ($values->{cell} // '')
+		. "' of the host local") if !$cell || $cell->{axes}{host} ne 'local';
+	$self->complain($section->{line}, "[lab $section->{name}]: unknown kernel '" . ($values->{kernel} // '')
+		. "' (there are: @kernels)") if !grep { $_ eq ($values->{kernel} // '') } @kernels;
+	$section->{tests} = { groups => [split(' ', $values->{groups} // '')], patterns => [split(' ', $values->{tests} // '')] }
+		if $values->{groups} || $values->{tests};
 	return;
 }
 
