@@ -10,7 +10,7 @@ use Matrix::Results qw(write_text);
 use Matrix::Run;
 
 # As on the nested host: nothing here changes what KVM does.
-my $command_line = 'console=ttyS0,115200 quiet panic=-1 oops=panic mitigations=off';
+my $command_line = 'console=ttyS0,115200 panic=-1 oops=panic mitigations=off';
 my $emulated = 'nokaslr tsc=reliable no_timer_check lpj=5000000 random.trust_cpu=on cryptomgr.notests';
 
 # Each point is a test case of LAVA's. It has no word for a known bug: that is neither passed nor failed.
@@ -24,7 +24,7 @@ sub test_action {
     - name: vmabi
       start: "vmabi: begin"
       end: "vmabi: end"
-      pattern: 'vmabi-point (?P<result>pass|fail|skip|known) (?P<test_case_id>[-_.a-zA-Z0-9]+)'
+      pattern: 'vmabi-point (?P<result>pass|fail|skip|known) (?P<test_case_id>[-_.a-zA-Z0-9]+)[\\r\\n]'
       fixupdict:
         pass: pass
         fail: fail

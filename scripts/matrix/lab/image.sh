@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 top=$(readlink -f "$here/../../..")
 # What init.sh and the scripts of a test call.
-programs=(bash cat cksum cut dirname env head insmod ln mkdir mktemp mount readlink realpath rm sed sleep stat tr uname)
+programs=(bash cat cksum cut dirname dmesg env head insmod ln mkdir mktemp mount readlink realpath rm sed sleep stat tr uname)
 
 # With the libraries that it loads, in the places where it looks for them.
 add_program() { # ROOT NAME

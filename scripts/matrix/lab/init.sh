@@ -61,13 +61,29 @@ run_test() { # NAME
 	((points)) || echo "vmabi-point fail $1.0-it-said-nothing"
 }
 
+# On the console it could stand in the middle of a line of a result; it is looked at in the end.
+check_kernel_log() {
+	local line result=pass
+	while IFS= read -r line; do
+		case $line in
+		*WARNING:* | *BUG:* | *Oops:* | *'rcu: INFO:'* | *UBSAN:*)
+			echo "$line"
+			result=fail
+			;;
+		esac
+	done < <(dmesg)
+	echo "vmabi-point $result machine.1-the-kernel-log-shows-no-fault"
+}
+
 cd /vmabi || exit
+echo 1 >/proc/sys/kernel/printk
 echo "vmabi: ready: $(uname -r)"
 echo "vmabi: begin"
 if [[ -e /dev/kvm ]]; then
 	while read -r test; do
 		run_test "$test"
 	done </vmabi/order
+	check_kernel_log
 else
 	echo "vmabi-point fail machine.0-there-is-a-dev-kvm"
 fi
