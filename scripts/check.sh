@@ -32,7 +32,7 @@ failed=
 rm -rf "$results"
 mkdir -p "$results"
 say "tools"
-scripts/tools.sh install build run bochs kernel junit check
+scripts/tools.sh install build run bochs kernel junit browser check
 [[ -e build/config.mk ]] || ./configure
 say "build"
 make -s -j "$(nproc)" all check-programs
@@ -62,6 +62,9 @@ say "KVM in Bochs: CET, and the Intel side of KVM's own ABIs"
 suite bochs-kvm --on bochs-kvm -g cet -g coexist -g xen -g hyperv -g asyncpf -g gmem
 say "the scripts, and bad input"
 own_tests scripts 'bats --tap' scripts/tests/*.bats
+
+say "the report of a matrix, in a browser"
+own_tests browser perl scripts/matrix/tests/report.pl
 
 say "all of it"
 mapfile -t files < <(find "$results" -type f | sort)

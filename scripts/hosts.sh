@@ -48,6 +48,9 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 # shellcheck disable=SC2034
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
+# The hosts whose CPU is QEMU's, in TCG; any model of it will do, with SVM added where a hypervisor runs on it.
+# shellcheck disable=SC2034
+qemu_hosts="nested xen tcg"
 # What there is of Xen, in place of a kernel: Debian's.
 xen_choice=debian
 # shellcheck disable=SC2034
@@ -150,9 +153,12 @@ kernel_key() { # KERNEL
 	esac
 }
 
-# Where prepare.sh of a host leaves what it found there, as files FILE.place and so on.
+# Where prepare.sh of a host leaves what it found there, as files FILE.place and so on; of each CPU model of QEMU's
+# for itself.
 offers_file() { # HOST KERNEL
-	echo "$cache/offers/$1-$(kernel_key "$2")"
+	local model=${VMABI_QEMU_CPU:+-cpu-$(cksum <<<"$VMABI_QEMU_CPU" | cut -d ' ' -f 1)}
+	[[ $1 != bochs-kvm ]] || model=
+	echo "$cache/offers/$1-$(kernel_key "$2")$model"
 }
 
 # The file with what this vmrun said; another one, of another checkout, may say less or more.
