@@ -197,7 +197,7 @@ interrupted_by() { # SIGNAL
 	kill "-$1" "$pid"
 	wait "$pid" || true
 	for ((i = 0; i < 50; i++)); do
-		running_in "$pid" >/dev/null || return 0
+		[[ $(running_in "$pid") ]] || return 0
 		sleep 0.1
 	done
 	running_in "$pid"
