@@ -172,7 +172,8 @@ static const char *const specified_ends[] = {
 /* As enum vmrun_sev_term says. */
 static const char *const suite_ends[VMRUN_SEV_TERM_REASONS] = {
 	[VMRUN_SEV_TERM_BOOT] = "it did not find what vmrun hands over",
-	[VMRUN_SEV_TERM_PROTOCOL] = "the hypervisor does not have version 2 of the GHCB protocol",
+	[VMRUN_SEV_TERM_PROTOCOL] =
+		"the hypervisor's versions of the GHCB protocol do not serve it",
 	[VMRUN_SEV_TERM_C_BIT] = "CPUID page and SEV information disagree on the C-bit",
 	[VMRUN_SEV_TERM_FEATURES] = "the hypervisor lacks features of SEV-SNP",
 	[VMRUN_SEV_TERM_REGISTER] = "the hypervisor did not register its GHCB",
@@ -192,8 +193,8 @@ static void say_termination(const struct vcpu *vcpu)
 	unsigned int code = msr & 0xfff, set = msr >> 12 & 0xf, reason = msr >> 16 & 0xff;
 
 	if (!code)
-		say("vCPU %u: the guest asks for its termination by its GHCB at %#" PRIx64, vcpu->id,
-		    msr);
+		say("vCPU %u: the guest asks for its termination by its GHCB at %#" PRIx64,
+		    vcpu->id, msr);
 	else if (code != TERMINATION)
 		say("vCPU %u: KVM ends the guest for a request of the GHCB MSR protocol that it may "
 		    "not make: %#" PRIx64,

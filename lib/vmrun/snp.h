@@ -97,7 +97,7 @@ _Static_assert(sizeof(struct vmrun_sev_boot) == 24, "laid out without gaps");
 
 enum vmrun_sev_term {
 	VMRUN_SEV_TERM_BOOT = 1,      /* RSI does not lead to a struct vmrun_sev_boot */
-	VMRUN_SEV_TERM_PROTOCOL = 2,  /* the GHCB's version 2 is not among the host's */
+	VMRUN_SEV_TERM_PROTOCOL = 2,  /* no version of the GHCB that serves is among the host's */
 	VMRUN_SEV_TERM_C_BIT = 3,     /* CPUID page and SEV information disagree, or have none */
 	VMRUN_SEV_TERM_FEATURES = 4,  /* the hypervisor does not have the features of SNP */
 	VMRUN_SEV_TERM_REGISTER = 5,  /* the registration of a GHCB came back with another GFN */

@@ -139,7 +139,7 @@ TEST("an encrypted guest gets its kind's policy, GHCB version and memory, or wha
 	} cases[] = {
 		{ "--snp", SEV_SNP, 0x30000, 0, 2, false },
 		{ "--snp=0x1030000", SEV_SNP, 0x1030000, 0, 2, false },
-		{ "--snp=0", SEV_SNP, 0, 0, 2, false },
+		{ "--snp=131072", SEV_SNP, 0x20000, 0, 2, false },
 		{ "--snp=0xffffffffffffffff", SEV_SNP, UINT64_MAX, 0, 2, false },
 		{ "--snp=features=0x8000000000000020", SEV_SNP, 0x30000, 0x8000000000000020, 2,
 		  false },
@@ -250,6 +250,9 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--snp=features=0x00000000000000000000000001" }, "give the policy" },
 		{ { "g", "--snp=ghcb=0" }, "give the policy" },
 		{ { "g", "--snp=ghcb=3" }, "give the policy" },
+		{ { "g", "--snp=0" }, "--snp=0: bit 0x20000 of the policy must be set" },
+		{ { "g", "--snp=0x10000,certs" }, "bit 0x20000 of the policy" },
+		{ { "g", "--sev-es=0x1" }, "--sev-es=0x1: bit 0x4 of the policy must be set" },
 		{ { "g", "--snp=ghcb=1" }, "--snp: version 1 of the GHCB knows no SEV-SNP" },
 		{ { "g", "--sev-es=0x100000000" }, "--sev-es=0x100000000: give the policy" },
 		{ { "g", "--sev-es=certs" }, "--sev-es: certificates are SEV-SNP's" },
