@@ -112,7 +112,7 @@ bool hyperv_event(struct vcpu *vcpu, uint32_t type)
 	if (!vcpu->expected_event || vcpu->expected_event != type)
 		return false;
 	vcpu->events++;
-	vcpu->memory_record[VMRUN_RECORD_EVENT] = vcpu->run->system_event.data[0];
+	vcpu->memory_record[VMRUN_RECORD_EVENT_DATA] = vcpu->run->system_event.data[0];
 	return true;
 }
 

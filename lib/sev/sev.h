@@ -30,7 +30,6 @@ struct sev_state {
 	bool es, snp;			   /* an SNP guest is an SEV-ES guest also */
 	uint64_t features;		   /* SEV_FEATURES of the VMSA */
 	uint64_t hv_features;		   /* GHCB_FEATURE_.. */
-	unsigned int version;		   /* of the GHCB protocol: 2, or 1 without SNP */
 	uint64_t cpuid_page, secrets_page; /* 0: there is none */
 	uint64_t ghcb_msr_reset;	   /* what CPU 0 found in the GHCB MSR */
 };

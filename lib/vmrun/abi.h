@@ -168,9 +168,8 @@ enum vmrun_service {
 
 	/*
 	 * value = how many system events have come of the type that this vCPU last asked for; and
-	 * from now on those of type id (VMRUN_EVENT_RESET, VMRUN_EVENT_CRASH, VMRUN_EVENT_SEV_TERM; 0: none)
-	 * do not end vmrun, but are counted, and the guest goes on. What the last one told is
-	 * VMRUN_RECORD_EVENT.
+	 * from now on those of type id (VMRUN_EVENT_RESET, VMRUN_EVENT_CRASH; 0: none) do not end
+	 * vmrun, but are counted, and the guest goes on
 	 */
 	VMRUN_EXPECT_EVENT,
 	/* value = word id, see enum below, of what this vCPU's last KVM_EXIT_HYPERV was */
@@ -231,14 +230,11 @@ enum vmrun_record {
 	VMRUN_RECORD_CALL_PAGES,
 	VMRUN_RECORD_CALL_ATTRIBUTES,
 	VMRUN_RECORD_CALL_FLAGS,
-	/* The first datum of the last system event of VMRUN_EXPECT_EVENT: of SEV_TERM, the GHCB MSR */
-	VMRUN_RECORD_EVENT,
 	VMRUN_RECORD_WORDS
 };
 
 #define VMRUN_EVENT_RESET	    2
 #define VMRUN_EVENT_CRASH	    3
-#define VMRUN_EVENT_SEV_TERM	    6
 
 #define VMRUN_CONNECTION(cpu, sint) (0x100000u + (cpu)*16u + (sint))
 #define VMRUN_CONNECTION_EVENTFD    0x200000u
