@@ -10,6 +10,10 @@
 #	xen		the hypervisor under the guest is Xen
 #	xen-hcall	Xen's CPUID leaves, hypercall page and hypercalls: Xen's own; or KVM's, intercepted, and answered by
 #			vmrun's table (lib/vmrun/abi.h)
+#	xen-shared-info	Xen's shared_info, vcpu_info and time, where the guest places them: by Xen's hypercalls, or vmrun's
+#			requests (lib/vmrun/xen.h)
+#	xen-runstate	likewise the states of its vCPUs
+#	xen-evtchn	likewise event channels, timers and polling
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
 #	hyperv-synic	its synthetic interrupt controller is active, with vmrun's connections (lib/vmrun/abi.h)
@@ -45,11 +49,14 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 # shellcheck disable=SC2034
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
+# The hosts whose CPU is QEMU's, in TCG; any model of it will do, with SVM added where a hypervisor runs on it.
+# shellcheck disable=SC2034
+qemu_hosts="nested xen tcg"
 # What there is of Xen, in place of a kernel: Debian's.
 xen_choice=debian
 # shellcheck disable=SC2034
 all_needs="kvm xen xen-hcall hyperv hyperv-enforce hyperv-synic hyperv-hide cet requests gmem gmem-ram private-memory"
-all_needs+=" force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide"
+all_needs+=" force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide xen-shared-info xen-runstate xen-evtchn"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -109,7 +116,7 @@ offers_of() { # HOST KERNEL VMM
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
 		else
-			echo "xen xen-hcall hyperv"
+			echo "xen xen-hcall xen-shared-info xen-runstate xen-evtchn hyperv"
 		fi
 		;;
 	local)
@@ -118,7 +125,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide hyperv-synic hyperv-hide"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide hyperv-synic hyperv-hide xen-shared-info xen-runstate xen-evtchn"
 		else
 			echo "$offers"
 		fi
@@ -147,9 +154,12 @@ kernel_key() { # KERNEL
 	esac
 }
 
-# Where prepare.sh of a host leaves what it found there, as files FILE.place and so on.
+# Where prepare.sh of a host leaves what it found there, as files FILE.place and so on; of each CPU model of QEMU's
+# for itself.
 offers_file() { # HOST KERNEL
-	echo "$cache/offers/$1-$(kernel_key "$2")"
+	local model=${VMABI_QEMU_CPU:+-cpu-$(cksum <<<"$VMABI_QEMU_CPU" | cut -d ' ' -f 1)}
+	[[ $1 != bochs-kvm ]] || model=
+	echo "$cache/offers/$1-$(kernel_key "$2")$model"
 }
 
 # The file with what this vmrun said; another one, of another checkout, may say less or more.

@@ -144,6 +144,9 @@ static void probe_capabilities(int fd)
 	print("requests", true, "the request port 0xe4");
 	print("xen-msr", xen & KVM_XEN_HVM_CONFIG_HYPERCALL_MSR, detail);
 	print("xen-hcall", xen & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, detail);
+	print("xen-shared-info", xen & KVM_XEN_HVM_CONFIG_SHARED_INFO, detail);
+	print("xen-runstate", xen & KVM_XEN_HVM_CONFIG_RUNSTATE, detail);
+	print("xen-evtchn", xen & KVM_XEN_HVM_CONFIG_EVTCHN_SEND, detail);
 	print("hyperv", hyperv, "KVM_CAP_SYS_HYPERV_CPUID");
 	print("hyperv-hide", hyperv, "as hyperv: vmrun hides bits of its leaves");
 	print("hyperv-synic", hyperv && vm_capability(fd, KVM_CAP_HYPERV_SYNIC2),
@@ -164,12 +167,26 @@ static void probe_capabilities(int fd)
 
 void probe(void)
 {
-	static const char *const names[] = {
-		"requests",	"xen-msr", "xen-hcall", "hyperv",	  "hyperv-enforce",
-		"cet",		"gmem",	   "gmem-ram",	"private-memory", "force-emulation",
-		"userfaultfd",	"swap",	   "snp",	"kvm-hide",	  "hyperv-hide",
-		"hyperv-synic", "sev-es"
-	};
+	static const char *const names[] = { "requests",
+					     "xen-msr",
+					     "xen-hcall",
+					     "hyperv",
+					     "hyperv-enforce",
+					     "cet",
+					     "gmem",
+					     "gmem-ram",
+					     "private-memory",
+					     "force-emulation",
+					     "userfaultfd",
+					     "swap",
+					     "snp",
+					     "kvm-hide",
+					     "hyperv-hide",
+					     "hyperv-synic",
+					     "xen-shared-info",
+					     "xen-runstate",
+					     "xen-evtchn",
+					     "sev-es" };
 	struct message why;
 	int fd = vm_open_kvm(&why);
 

@@ -21,6 +21,7 @@
 #include "synic.h"
 #include "vcpu.h"
 #include "vm.h"
+#include "xen_state.h"
 
 _Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EFAULT == -EFAULT && VMRUN_EBUSY == -EBUSY &&
 		       VMRUN_EEXIST == -EEXIST && VMRUN_EINVAL == -EINVAL &&
@@ -142,7 +143,7 @@ static int32_t serve_hyperv(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_CONNECTION_SIGNALS:
 		return synic_signals(&request->value);
 	default:
-		return serve_psc(vcpu, request);
+		return -ENOSYS;
 	}
 }
 
@@ -173,11 +174,11 @@ static int32_t serve_memory(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_RECORD:
 		return conversion_record(vcpu, request->id, &request->value);
 	default:
-		return serve_hyperv(vcpu, request);
+		return -ENOSYS;
 	}
 }
 
-static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
+static int32_t serve_vcpu(struct vcpu *vcpu, struct vmrun_request *request)
 {
 	switch (request->service) {
 	case VMRUN_MSR_READ:
@@ -207,8 +208,21 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_PAGE_SWAP:
 		return swap_out(vcpu->vm, request->id);
 	default:
-		return serve_memory(vcpu, request);
+		return -ENOSYS;
 	}
+}
+
+/* The first that knows the service serves it. */
+static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
+{
+	static int32_t (*const servers[])(struct vcpu *, struct vmrun_request *) = {
+		serve_vcpu, serve_memory, serve_hyperv, serve_psc, xen_state_serve,
+	};
+	int32_t status = -ENOSYS;
+
+	for (size_t i = 0; status == -ENOSYS && i < sizeof(servers) / sizeof(servers[0]); i++)
+		status = servers[i](vcpu, request);
+	return status;
 }
 
 /*
