@@ -255,6 +255,8 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--sev-es=0x1" }, "--sev-es=0x1: bit 0x4 of the policy must be set" },
 		{ { "g", "--snp=ghcb=1" }, "--snp: version 1 of the GHCB knows no SEV-SNP" },
 		{ { "g", "--sev-es=0x100000000" }, "--sev-es=0x100000000: give the policy" },
+		{ { "g", "--gmem-2m" }, "--gmem-2m is about the memory of SEV-SNP guests" },
+		{ { "g", "--gmem-2m", "--sev-es" }, "give --snp too" },
 		{ { "g", "--sev-es=certs" }, "--sev-es: certificates are SEV-SNP's" },
 		{ { "g", "--snp", "--sev-es" }, "--snp and --sev-es are two kinds" },
 		{ { "g", "--sev-es", "--snp" }, "--snp and --sev-es are two kinds" },
