@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 # What is asked of a script, which itself looks after tools and configuration, needs neither here.
-ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean check mutants guest-mutants crosscheck bench lint report ci-files lava-jobs check-report,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 include build/tests.mk
 endif
@@ -145,7 +145,7 @@ build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@
 
-.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint clean help
+.PHONY: FORCE all check-programs standalone check mutants guest-mutants crosscheck bench lint report ci-files lava-jobs check-report clean help
 .SECONDARY:
 
 all: $(GUESTS) $(HOST_PROGRAMS)
@@ -171,6 +171,23 @@ crosscheck:
 bench:
 	@scripts/bench.sh
 
+# OUT: the folder of --out; AGAINST: the run to compare with.
+report:
+	@scripts/matrix/matrix.pl report $(if $(OUT),--out $(OUT)) $(if $(AGAINST),--against $(AGAINST))
+
+# .gitlab-ci.yml and .github/workflows/matrix.yml, from matrix.cfg
+ci-files:
+	@scripts/matrix/matrix.pl ci-files
+
+# J: the names of some; URL: where the lab finds build/lab.
+lava-jobs:
+	@set -f; scripts/matrix/matrix.pl lava-jobs $(if $(URL),--url $(URL)) $(J)
+
+# The report's page, in Chromium.
+check-report:
+	@scripts/tools.sh install build run browser
+	@scripts/matrix/tests/report.pl
+
 lint:
 	@scripts/lint.sh
 
@@ -184,6 +201,10 @@ help:
 	@echo 'make guest-mutants  breaks the CET guests on purpose, likewise'
 	@echo 'make crosscheck   the kernel'"'"'s own KVM selftests in the nested host, beside ours'
 	@echo 'make standalone   each test as one file, build/standalone/NAME, that runs anywhere'
+	@echo 'make report       the report of the last matrix once more; OUT=DIR AGAINST=RUN'
+	@echo 'make check-report the page of a report, in a browser without a display'
+	@echo 'make ci-files     the jobs of GitLab and GitHub, from matrix.cfg'
+	@echo 'make lava-jobs    jobs for a lab that LAVA runs, in build/lab; J=NAME, URL=WHERE-THAT-IS'
 	@echo 'make bench        print how long things take'
 	@echo 'make lint         clang-format, shellcheck and cppcheck over the tree'
 	@echo 'make clean        remove build/ (downloads and snapshots stay in the cache)'

@@ -37,11 +37,15 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
                     with +snp behind it, the software SNP platform is in force (docs/snp.md)
                     (default: $(default_kernels nested | sed 's/ /, and /') where a test needs it)
   --cpu MODEL       the host bochs, with this CPU model: $all_cpus
-                    (default: $default_cpu)
+                    (default: $default_cpu);
+                    with --on $(sed 's/ /, /; s/ \([a-z]*\)$/ or \1/' <<<"$qemu_hosts"), one of QEMU's in TCG, with features behind it or
+                    without: EPYC, max,-pdpe1gb,-la57 (default: max)
   --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
   --compare A,B...  run the tests in each of these places, and print the points that pass in one and
                     fail in another, each with what was said of it, and nothing else. A place is a
                     host, a kernel, a CPU model, HOST:KERNEL, or vmrun or qemu (on the host local)
+  --matrix          run the cells of matrix.cfg: many hosts, kernels and CPUs; with --cells GLOB, -j N, --out DIR,
+                    --repeat N, or -l alone (matrix.cfg and docs/matrix.md have more)
   --list-hosts      what each host offers and lacks, and why
   --help            show this
 
@@ -72,9 +76,17 @@ check_combination() {
 	[[ -z $asked_kernel || -z $on ]] || has_kernel "$on" ||
 		die "--kernel chooses the kernel of the hosts nested and bochs-kvm; the host $on has none to choose"
 	[[ -z $cpu || -z $on || $on == bochs ]] ||
-		die "--cpu chooses the CPU model of the host bochs; the host $on has none to choose"
+		die "--cpu chooses the CPU model of the hosts bochs, ${qemu_hosts// /, }; the host $on has none to choose"
 	[[ -z $cpu || -z $asked_kernel ]] ||
-		die "--cpu is for the host bochs, and --kernel for others; leave one of them out"
+		die "--cpu is for the host bochs, and --kernel for others; leave one of them out, or add --on nested"
+}
+
+# Whether QEMU has the model, and TCG its features, QEMU says.
+check_qemu_cpu() {
+	[[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]*(,[+-]?[a-z0-9_.-]+)*$ ]] ||
+		die "--cpu takes a CPU model, with +FEATURE or -FEATURE behind it after commas, not '$1'"
+	[[ " $all_cpus " != *" $1 "* ]] ||
+		die "'$1' is a CPU of Bochs; the host $on has those of QEMU ($(qemu_program) -cpu help)"
 }
 
 # A file or folder is meant where it is written as a path, or where it is one and no kernel's name.
@@ -89,6 +101,16 @@ check_kernel() {
 	fi
 }
 
+# The matrix has options of its own.
+matrix='' arguments=()
+for argument; do
+	if [[ $argument == --matrix ]]; then
+		matrix=yes
+	else
+		arguments+=("$argument")
+	fi
+done
+[[ -z $matrix ]] || exec "$top/scripts/matrix/matrix.pl" run "${arguments[@]}"
 patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm='' compared=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
@@ -133,11 +155,16 @@ done
 [[ $jobs =~ ^[1-9][0-9]{0,3}$ ]] || die "-j takes a number from 1, not '$jobs'"
 [[ -z $on ]] || one_of host "$on" "$all_hosts"
 [[ -z $asked_kernel ]] || check_kernel
+qemu_cpu=''
+if [[ $cpu && " $qemu_hosts " == *" $on "* && $on ]]; then
+	check_qemu_cpu "$cpu"
+	qemu_cpu=$cpu cpu=''
+fi
 [[ -z $cpu ]] || one_of "CPU model" "$cpu" "$all_cpus"
 [[ -z $vmm ]] || one_of vmm "$vmm" "vmrun qemu"
 check_combination
 if [[ $action == compare ]]; then
-	[[ -z $on$asked_kernel$cpu$vmm$raw$verbose$tap_dir$junit ]] ||
+	[[ -z $on$asked_kernel$cpu$qemu_cpu$vmm$raw$verbose$tap_dir$junit ]] ||
 		die "--compare names the places itself, and prints one table; leave out --on, --kernel, --cpu, --vmm," \
 			"-t, -v, --tap-dir and --junit"
 	read_places "$compared"
@@ -148,7 +175,7 @@ fi
 # Later steps change the folder.
 [[ -z $tap_dir ]] || tap_dir=$(realpath -m -- "$tap_dir")
 [[ -z $junit ]] || junit=$(realpath -m -- "$junit")
-export VMABI_ON=$on VMABI_KERNEL=$asked_kernel VMABI_CPU=$cpu VMABI_VMM=$vmm
+export VMABI_ON=$on VMABI_KERNEL=$asked_kernel VMABI_CPU=$cpu VMABI_VMM=$vmm VMABI_QEMU_CPU=$qemu_cpu
 
 take_signals
 case $action in

@@ -32,7 +32,7 @@ failed=
 rm -rf "$results"
 mkdir -p "$results"
 say "tools"
-scripts/tools.sh install build run bochs kernel junit check
+scripts/tools.sh install build run bochs kernel junit browser check
 [[ -e build/config.mk ]] || ./configure
 say "build"
 make -s -j "$(nproc)" all check-programs
@@ -43,7 +43,7 @@ suite stock-7.2 --kernel stock-7.2
 say "KVM's own ABIs on the stock kernel 6.12"
 suite stock-6.12 --kernel stock-6.12 -g coexist -g xen -g hyperv -g asyncpf -g gmem
 say "KVM's own ABIs on the patched kernel"
-suite patched --kernel patched -g coexist -g xen -g hyperv -g asyncpf -g gmem
+suite patched --kernel patched -g coexist -g xen -g hyperv -g asyncpf -g gmem -g snp
 say "five mutants of KVM, today's"
 mkdir -p "$results/mutants"
 host/kernel/mutants/run.sh --sample 5 --tap "$results/mutants/sample.tap" || failed=yes
@@ -62,6 +62,9 @@ say "KVM in Bochs: CET, and the Intel side of KVM's own ABIs"
 suite bochs-kvm --on bochs-kvm -g cet -g coexist -g xen -g hyperv -g asyncpf -g gmem
 say "the scripts, and bad input"
 own_tests scripts 'bats --tap' scripts/tests/*.bats
+
+say "the report of a matrix, in a browser"
+own_tests browser perl scripts/matrix/tests/report.pl
 
 say "all of it"
 mapfile -t files < <(find "$results" -type f | sort)

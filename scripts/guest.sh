@@ -6,8 +6,10 @@
 # known and top.
 #
 # From the environment: VMABI_ON, VMABI_KERNEL, VMABI_CPU and VMABI_VMM choose as run_tests.sh --on, --kernel,
-# --cpu and --vmm do; VMABI_READY is told by ready(). VMABI_APPEND is added to the guest's command line, whose
-# last word of a kind is the one that counts, and VMABI_TIMEOUT takes the place of the time limit.
+# --cpu and --vmm do, VMABI_QEMU_CPU as --cpu does on hosts that run in QEMU; VMABI_READY is told by ready().
+# VMABI_APPEND is added to the guest's command line, whose last word of a kind is the one that counts, and
+# VMABI_TIMEOUT takes the place of the time limit. The log of the kernel under the guest is left in the folder
+# VMABI_LOGS, if that is set, as NAME.log.
 #
 # shellcheck disable=SC2154
 set -euo pipefail
@@ -47,6 +49,7 @@ vmrun_options() {
 		kvm-hide=*) options+=(--hide-kvm "${need#*=}") ;;
 		gmem-ram) options+=(--ram gmem) ;;
 		private-memory) options+=(--ram private) ;;
+		snp | sev-es | snp=* | sev-es=*) options+=("--$need") ;;
 		force-emulation) options+=(--force-emulation) ;;
 		esac
 	done
@@ -163,10 +166,13 @@ local)
 	;;
 tcg)
 	known_bugs tcg/- qemu_version
-	qemu_options tcg max
+	qemu_options tcg "${VMABI_QEMU_CPU:-max}"
 	watch=(--qemu-status)
 	command=("$(qemu_program)" "${options[@]}")
 	;;
 esac
+if [[ ${VMABI_LOGS-} && " ${watch[*]-} " == *" --kernel-log "* ]]; then
+	watch+=(--keep-log "$VMABI_LOGS/$name.log")
+fi
 exec "$top/build/host/supervise/supervise" --timeout $((timeout + 5)) "${watch[@]}" "${known_options[@]}" -- \
 	"${command[@]}"

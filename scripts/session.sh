@@ -103,12 +103,13 @@ take_signals() {
 	trap 'interrupted HUP 129' HUP
 }
 
-# prove writes the TAP of each test to this folder under the test's own name.
+# prove writes the TAP of each test to this folder under the test's own name. Whoever has the logs kept
+# (scripts/matrix) wants to know how long each test took, too.
 run_prove() { # TAP-FOLDER
 	local names
 	mapfile -t names < <(names_of_selected)
 	run_group env -C "$top/build/tests" PERL_TEST_HARNESS_DUMP_TAP="$1" \
-		prove --exec bash -j "$jobs" ${verbose:+-v} "${names[@]}"
+		prove --exec bash -j "$jobs" ${verbose:+-v} ${VMABI_LOGS:+--timer} "${names[@]}"
 }
 
 # Each test's own output, one after the other.

@@ -7,7 +7,7 @@
 #	tools.sh install GROUP...	installs what is missing, as root or by sudo
 #
 # Groups: build (guests and host programs), run (the suite), host (a single test), bochs, kernel (kernels
-# that are built here), lint, junit, check (make check). What is looked for is what was configured; CC, QEMU and
+# that are built here), lint, junit, lab, browser, check (make check). What is looked for is what was configured; CC, QEMU and
 # I386 (yes or no) in the environment go before that.
 # Status: 0 nothing is missing (any more), 1 something is.
 set -eu
@@ -125,11 +125,20 @@ needs_of() {
 		need libtap-formatter-junit-perl "prove's JUnit formatter" \
 			perl -MTAP::Formatter::JUnit -e1 2>/dev/null
 		;;
+	lab)
+		need kmod "insmod, for a machine of a lab" has insmod
+		need mount "mount, for one" has mount
+		need cpio "cpio, which packs the initramfs" has cpio
+		;;
+	browser)
+		need chromium "Chromium, which the report is tested in" has chromium
+		need chromium-driver "chromedriver, which drives it" has chromedriver
+		;;
 	check)
 		need bats "bats, which runs the tests of the scripts" has bats
 		;;
 	*)
-		echo "tools.sh: there is no group '$1' (there are: build run host bochs kernel lint junit check)" >&2
+		echo "tools.sh: there is no group '$1' (there are: build run host bochs kernel lint junit lab browser check)" >&2
 		exit 2
 		;;
 	esac

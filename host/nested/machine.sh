@@ -17,11 +17,13 @@
 
 # MiB; a restored machine takes only what it writes to. VMABI_L1_MEMORY is for what does not fit in it.
 memory=${VMABI_L1_MEMORY:-256}
+# A CPU model of QEMU's, with features behind it or without. What it is, SVM has to be there.
+cpu_model=${VMABI_QEMU_CPU:-max}
 
 # One word a line. Prints what both have in common.
 machine_common() { # QEMU
 	printf '%s\n' "$1" -nodefaults -no-user-config -display none -no-reboot \
-		-accel tcg,thread=single -cpu max,+svm,+npt,-cx16 \
+		-accel tcg,thread=single -cpu "$cpu_model,+svm,+npt,-cx16" \
 		-M q35,memory-backend=ram,sata=off,smbus=off,usb=off,vmport=off,hpet=off -m "$memory" \
 		-chardev file,id=console,path=/dev/fd/4,append=on -serial chardev:console \
 		-device isa-debugcon,iobase=0xe9,chardev=output \

@@ -25,6 +25,7 @@ struct options {
 	double timeout;
 	bool qemu_status;
 	bool kernel_log;
+	const char *keep_log;
 	struct tap_known known[KNOWN_MAX];
 	size_t known_count;
 	char **command;
@@ -39,6 +40,7 @@ static const char usage[] =
 	"                        was written to isa-debug-exit\n"
 	"  --kernel-log          COMMAND leaves the log of the kernel that hosts the guest in\n"
 	"                        $VMABI_SCRATCH/console; a fault in it fails the test\n"
+	"  --keep-log FILE       leave that log here, too\n"
 	"  --known POINT=REASON  the point of this name is a known bug: mark it TODO\n"
 	"  --help\n"
 	"\n"
@@ -82,6 +84,7 @@ static struct options parse(int argc, char **argv)
 		{ "timeout", required_argument, NULL, 't' },
 		{ "qemu-status", no_argument, NULL, 'q' },
 		{ "kernel-log", no_argument, NULL, 'l' },
+		{ "keep-log", required_argument, NULL, 'c' },
 		{ "known", required_argument, NULL, 'k' },
 		{ "help", no_argument, NULL, 'h' },
 		{},
@@ -96,6 +99,8 @@ static struct options parse(int argc, char **argv)
 			options.qemu_status = true;
 		} else if (option == 'l') {
 			options.kernel_log = true;
+		} else if (option == 'c') {
+			options.keep_log = optarg;
 		} else if (option == 'k' && options.known_count < KNOWN_MAX) {
 			options.known[options.known_count++] = parse_known(optarg);
 		} else if (option == 'h') {
@@ -201,6 +206,25 @@ static bool judge_end(const struct options *options, const struct tap_relay *rel
 	return false;
 }
 
+/* What cannot be kept is no fault of the guest's: it is said, and changes no result. */
+static void keep_log(const char *from, const char *to)
+{
+	char bytes[65536];
+	size_t size;
+	FILE *in = fopen(from, "r"), *out = in ? fopen(to, "w") : NULL;
+	bool kept = out;
+
+	while (kept && (size = fread(bytes, 1, sizeof(bytes), in)))
+		kept = fwrite(bytes, 1, size, out) == size;
+	if (out && fclose(out))
+		kept = false;
+	if (!kept)
+		fprintf(stderr, "supervise: cannot keep the kernel log as %s: %s\n", to,
+			strerror(errno));
+	if (in)
+		fclose(in);
+}
+
 static void judge_kernel_log(const struct options *options, struct klog_report *report)
 {
 	char path[4096];
@@ -213,6 +237,8 @@ static void judge_kernel_log(const struct options *options, struct klog_report *
 		report->lines = 1;
 		snprintf(report->text, sizeof(report->text), "there is no kernel log: %s",
 			 strerror(-error));
+	} else if (options->keep_log) {
+		keep_log(path, options->keep_log);
 	}
 }
 

@@ -19,12 +19,14 @@
 #include "elf.h"
 #include "emulation.h"
 #include "end.h"
+#include "gmem_2m.h"
 #include "layout.h"
 #include "multiboot.h"
 #include "options.h"
 #include "probe.h"
 #include "pvh.h"
 #include "say.h"
+#include "sev.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "watchdog.h"
@@ -54,6 +56,10 @@ static const char help[] =
 	"  --hide-hyperv LEAF:REG:BITS[,...]\n"
 	"                     hide these bits of Hyper-V's CPUID leaves\n"
 	"  --hide-kvm BITS    hide these KVM features (EAX of its leaf +1), and refuse their use\n"
+	"  --snp[=WORD,...]   an SEV-SNP guest; WORD: the policy (0x30000), features=BITS of the\n"
+	"                     VMSA, ghcb=VERSION (2), certs (KVM asks for certificates)\n"
+	"  --sev-es[=WORD,...] an SEV-ES guest; as --snp (policy 0x5), without certs\n"
+	"  --gmem-2m          with --snp: private memory by pages of 2 MiB (software platform)\n"
 	"  --force-emulation  switch KVM's forced emulation prefix on for the run\n"
 	"  --timeout SECONDS  time limit, such as 10 or 0.5 (none)\n"
 	"  --stats            times and number of exits on stderr at the end\n"
@@ -120,9 +126,14 @@ static __attribute__((noreturn)) void run(struct vm *vm, const struct options *o
 	uint32_t info;
 	const uint8_t *file = map_guest(options->guest, &size);
 
+	if (options->gmem_2m && !gmem_2m_begin(GMEM_2M_PARAMETER, &why))
+		fail("--gmem-2m: %s", why.text);
 	vm_create(vm, options);
 	info = load_guest(vm, file, size, &image);
-	vcpu_enter(&vm->vcpus[0], &image, info);
+	if (options->sev.kind != SEV_NONE)
+		sev_launch(vm, file, size, &image, info);
+	else
+		vcpu_enter(&vm->vcpus[0], &image, info);
 
 	if (options->force_emulation && !emulation_begin(EMULATION_PARAMETER, &why))
 		fail("--force-emulation: %s", why.text);

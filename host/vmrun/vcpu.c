@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <uapi/kvm.h>
+#include <uapi/sev.h>
 #include <unistd.h>
 
 #include "conversion.h"
@@ -16,6 +16,7 @@
 #include "multiboot.h"
 #include "request.h"
 #include "say.h"
+#include "sev.h"
 #include "synic.h"
 #include "vm.h"
 #include "watchdog.h"
@@ -106,9 +107,10 @@ void vcpu_enter(struct vcpu *vcpu, const struct image *image, uint32_t info)
 void vcpu_get_state(struct vcpu *vcpu)
 {
 	struct vcpu_state *state = &vcpu->state;
+	bool encrypted = vcpu->vm->options->sev.kind != SEV_NONE;
 
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) < 0 ||
-	    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) < 0 ||
+	if ((!encrypted && (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) < 0 ||
+			    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) < 0)) ||
 	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp) < 0)
 		say("cannot read the registers of vCPU %u: %s", vcpu->id, strerror(errno));
 }
@@ -128,10 +130,15 @@ static __attribute__((noreturn)) void park(struct vcpu *vcpu)
 	wait_for_the_end();
 }
 
-static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause)
+/* With reason, that of vcpu->run belongs to the cause. */
+static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause, bool reason)
 {
 	if (!end_claim())
 		park(vcpu);
+	if (vcpu->vm->options->sev.kind != SEV_NONE) {
+		exits_say_encrypted(vcpu, cause, reason);
+		end_now(vcpu->vm, STATUS_DIED);
+	}
 	vcpu_get_state(vcpu);
 	say("vCPU %u: %s", vcpu->id, cause);
 	exits_say_details(vcpu);
@@ -143,7 +150,7 @@ void vcpu_complete_exit(struct vcpu *vcpu)
 {
 	vcpu->run->immediate_exit = 1;
 	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0 || errno != EINTR)
-		die(vcpu, "KVM_RUN with immediate_exit did not return with EINTR");
+		die(vcpu, "KVM_RUN with immediate_exit did not return with EINTR", false);
 	vcpu->exits++;
 	vcpu->run->immediate_exit = 0;
 }
@@ -210,9 +217,18 @@ static bool handle_exit(struct vcpu *vcpu)
 		return vcpu->vm->options->hyperv && hyperv_exit(vcpu, &run->hyperv);
 	case KVM_EXIT_SYSTEM_EVENT:
 		return hyperv_event(vcpu, run->system_event.type);
+	case KVM_EXIT_SNP_REQ_CERTS:
+		sev_certificates(vcpu);
+		return true;
 	default:
 		return false;
 	}
+}
+
+static bool is_memory_fault(const struct vcpu *vcpu, int error)
+{
+	return (error == EFAULT || error == EHWPOISON) &&
+	       vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT;
 }
 
 /* What KVM_RUN failed with. Returns whether the guest goes on. */
@@ -222,10 +238,7 @@ static bool handle_error(struct vcpu *vcpu, int error)
 	if (error == EINTR || error == EAGAIN)
 		return true;
 	/* With all other errors the reason is an old one (api.rst, KVM_EXIT_MEMORY_FAULT). */
-	if ((error == EFAULT || error == EHWPOISON) &&
-	    vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
-		return conversion_fault(vcpu);
-	return false;
+	return is_memory_fault(vcpu, error) && conversion_fault(vcpu);
 }
 
 /* What it failed with, in words. */
@@ -250,9 +263,10 @@ void vcpu_run(struct vcpu *vcpu)
 		if (result == 0 && handle_exit(vcpu))
 			continue;
 		if (result == 0)
-			die(vcpu, exits_name(vcpu->run->exit_reason));
+			die(vcpu, exits_name(vcpu->run->exit_reason), true);
 		if (!handle_error(vcpu, error))
-			die(vcpu, error_text(vcpu, error, cause, sizeof(cause)));
+			die(vcpu, error_text(vcpu, error, cause, sizeof(cause)),
+			    is_memory_fault(vcpu, error));
 		if (watchdog_wants_stop())
 			park(vcpu);
 	}
