@@ -293,6 +293,9 @@ TEST("an interrupt that can come in ends it, and comes in")
 	xen_events_begin();
 	port = masked_port();
 	irq_handler(VECTOR + 1, note_interrupt);
+	/* An upcall of a point before. */
+	irq_handler(VECTOR, note_interrupt);
+	irq_window();
 	interrupted = false;
 	apic_timer_start(LVT_TIMER_ONE_SHOT, VECTOR + 1, 10 * apic_timer_khz());
 	irq_enable();
