@@ -236,7 +236,9 @@ TEST("a vector below 16 is refused")
 		SKIP("Xen does not check the callback's vector");
 	for (uint8_t vector = 1; vector < 16; vector++)
 		EXPECT_EQ(set_vector(vector), VMRUN_EINVAL, "vector %u", vector);
-	EXPECT_EQ(set_vector(16), 0);
+	/* Xen raises the vector when it is set, and 16 has no handler. */
+	if (!xen_itself())
+		EXPECT_EQ(set_vector(16), 0);
 	EXPECT_EQ(set_vector(VECTOR), 0);
 }
 
