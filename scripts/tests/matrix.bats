@@ -196,7 +196,7 @@ with_config() { # SED-SCRIPT [LINE]...
 	mkdir "$out"
 	unshare -m true 2>/dev/null || skip "a small file system cannot be mounted here"
 	FAKE='head -c 2M /dev/zero | tr "\0" "a"; pass a' run unshare -m bash -c '
-		mount -t tmpfs -o size=1M none "$1" && "$2/run_tests.sh" --matrix --out "$1" --cells tcg --cells "tcg_opteron"' \
+		mount -t tmpfs -o size=1M none "$1" && "$2/run_tests.sh" --matrix --out "$1" --cells tcg --cells "tcg_opteron-g1"' \
 		full "$out" "$tree"
 	[[ $status -eq 1 ]]
 	[[ $(grep -c 'BROKEN: .*No space left on device' <<<"$output") -eq 2 ]] || {
