@@ -43,9 +43,12 @@ function among(word, set) {
 	return index(" " set " ", " " word " ") > 0
 }
 
-# A need may carry a value: xen-hcall=0x40000000, hyperv-hide=0x40000003:eax:0x40,0x40000004:ebx:0xfff.
+# A need may carry a value: xen-hcall=0x40000000, hyperv-hide=0x40000003:eax:0x40,0x40000004:ebx:0xfff,
+# snp=0x30000,features=0x20, sev-es=ghcb=1.
 function value_cut(key, word) {
-	if (key == "requires")
+	if (key == "requires" && word ~ /^(snp|sev-es)=/ && word !~ /,$/)
+		sub(/=((0x[0-9a-f]+|features=0x[0-9a-f]+|ghcb=[12]|certs)(,|$))+$/, "", word)
+	else if (key == "requires")
 		sub(/=0x[0-9a-f]+(:e[abcd]x:0x[0-9a-f]+(,0x[0-9a-f]+:e[abcd]x:0x[0-9a-f]+)*)?$/, "", word)
 	return word
 }

@@ -6,8 +6,10 @@
 # known and top.
 #
 # From the environment: VMABI_ON, VMABI_KERNEL, VMABI_CPU and VMABI_VMM choose as run_tests.sh --on, --kernel,
-# --cpu and --vmm do, VMABI_QEMU_CPU as --cpu does on hosts that run in QEMU; VMABI_READY is told by ready(). The log
-# of the kernel under the guest is left in the folder VMABI_LOGS, if that is set, as NAME.log.
+# --cpu and --vmm do, VMABI_QEMU_CPU as --cpu does on hosts that run in QEMU; VMABI_READY is told by ready().
+# VMABI_APPEND is added to the guest's command line, whose last word of a kind is the one that counts, and
+# VMABI_TIMEOUT takes the place of the time limit. The log of the kernel under the guest is left in the folder
+# VMABI_LOGS, if that is set, as NAME.log.
 #
 # shellcheck disable=SC2154
 set -euo pipefail
@@ -15,6 +17,8 @@ source "$top/scripts/hosts.sh"
 
 vmm=${VMABI_VMM-}
 program=${program-}
+append+=${VMABI_APPEND:+${append:+ }$VMABI_APPEND}
+timeout=${VMABI_TIMEOUT:-$timeout}
 guest=$top/${program:-build/guests/$arch/${elf-}}
 vmrun=$top/build/host/vmrun/vmrun
 
@@ -45,6 +49,7 @@ vmrun_options() {
 		kvm-hide=*) options+=(--hide-kvm "${need#*=}") ;;
 		gmem-ram) options+=(--ram gmem) ;;
 		private-memory) options+=(--ram private) ;;
+		snp | sev-es | snp=* | sev-es=*) options+=("--$need") ;;
 		force-emulation) options+=(--force-emulation) ;;
 		esac
 	done

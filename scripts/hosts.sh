@@ -10,6 +10,10 @@
 #	xen		the hypervisor under the guest is Xen
 #	xen-hcall	Xen's CPUID leaves, hypercall page and hypercalls: Xen's own; or KVM's, intercepted, and answered by
 #			vmrun's table (lib/vmrun/abi.h)
+#	xen-shared-info	Xen's shared_info, vcpu_info and time, where the guest places them: by Xen's hypercalls, or vmrun's
+#			requests (lib/vmrun/xen.h)
+#	xen-runstate	likewise the states of its vCPUs
+#	xen-evtchn	likewise event channels, timers and polling
 #	hyperv		Hyper-V's CPUID leaves, MSRs and hypercalls
 #	hyperv-enforce	what Hyper-V's CPUID leaves do not offer is refused
 #	hyperv-synic	its synthetic interrupt controller is active, with vmrun's connections (lib/vmrun/abi.h)
@@ -22,14 +26,15 @@
 #	force-emulation	KVM executes an instruction in its emulator where the guest says so
 #	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
 #	swap		the host's kernel swaps pages of RAM out where the guest says so, to where reading takes time
-#	snp		SEV-SNP guests, on a CPU that has SEV-SNP or on the software SNP platform (docs/snp.md)
+#	snp		the guest is an SEV-SNP guest, on a CPU that has SEV-SNP or on the software SNP platform (docs/snp.md)
+#	sev-es		the guest is an SEV-ES guest, on a CPU that has SEV-ES or on that platform
 #	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
 
 # The hosts with a kernel (nested, bochs-kvm) run on one of several (host/kernel/kernel.sh), of which a test may
 # admit only some (kernel = patched). One that is the user's own (run_tests.sh --kernel PATH) is admitted by all
 # tests: it is what the user wants to know about.
 #
-# KERNEL+snp is KERNEL with the software SNP platform in force, in a snapshot of its own. A test that requires snp
+# KERNEL+snp is KERNEL with the software SNP platform in force, in a snapshot of its own. A test that requires snp or sev-es
 # gets that of its kernel; for others it is in force only where --kernel asks for it.
 
 # In the order of preference; shellcheck cannot see who reads these.
@@ -50,7 +55,7 @@ qemu_hosts="nested xen tcg"
 xen_choice=debian
 # shellcheck disable=SC2034
 all_needs="kvm xen xen-hcall hyperv hyperv-enforce hyperv-synic hyperv-hide cet requests gmem gmem-ram private-memory"
-all_needs+=" force-emulation userfaultfd swap snp kvm-hide"
+all_needs+=" force-emulation userfaultfd swap snp sev-es kvm-hide xen-shared-info xen-runstate xen-evtchn"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -99,9 +104,9 @@ offers_of() { # HOST KERNEL VMM
 		elif [[ $1 == nested && $2 == *+snp && $2 != stock-* ]]; then
 			lacking "$all_needs" "cet xen"
 		elif [[ $1 == nested ]]; then
-			lacking "$all_needs" "cet xen snp"
+			lacking "$all_needs" "cet xen snp sev-es"
 		else
-			lacking "$all_needs" "xen snp"
+			lacking "$all_needs" "xen snp sev-es"
 		fi
 		;;
 	xen)
@@ -110,7 +115,7 @@ offers_of() { # HOST KERNEL VMM
 		if [[ $probe ]]; then
 			offered_by_probe "$probe"
 		else
-			echo "xen xen-hcall hyperv"
+			echo "xen xen-hcall xen-shared-info xen-runstate xen-evtchn hyperv"
 		fi
 		;;
 	local)
@@ -119,7 +124,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp kvm-hide hyperv-synic hyperv-hide"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp sev-es kvm-hide hyperv-synic hyperv-hide xen-shared-info xen-runstate xen-evtchn"
 		else
 			echo "$offers"
 		fi
@@ -195,6 +200,11 @@ lacking() { # NEEDS OFFERS
 	echo "$lacks"
 }
 
+# Whether a kernel alone does not do, but for a CPU that has it all.
+needs_platform() { # NEEDS
+	[[ " $1" == *" "@(snp|sev-es)@(| *|=*) ]]
+}
+
 # Chooses the kernel of a host: the one asked for, or the first of its default ones; if the test admits it,
 # and it offers what the test needs. Sets $kernel, or leaves it empty and adds to $why.
 choose_kernel() { # HOST NEEDS KERNELS ASKED
@@ -207,7 +217,7 @@ choose_kernel() { # HOST NEEDS KERNELS ASKED
 			[[ -z $4 ]] || why+="${why:+; }it does not run on the kernel $candidate (only on: $3)"
 			continue
 		fi
-		[[ " $2 " != *" snp "* ]] || candidate=${candidate%+snp}+snp
+		! needs_platform "$2" || candidate=${candidate%+snp}+snp
 		lacks=$(lacking "$2" "$(offers_of "$1" "$candidate" vmrun)")
 		if [[ -z $lacks ]]; then
 			kernel=$candidate

@@ -9,6 +9,7 @@
 #include <vmrun/abi.h>
 
 #include "memory.h"
+#include "psc.h"
 #include "say.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -30,7 +31,7 @@ void conversion_enable(const struct vm *vm)
 					 .args = { 1u << KVM_HC_MAP_GPA_RANGE } };
 
 	if (ioctl(vm->fd, KVM_ENABLE_CAP, &enable) < 0)
-		fail("--ram private: KVM_ENABLE_CAP(KVM_CAP_EXIT_HYPERCALL): %s", strerror(errno));
+		fail("KVM_ENABLE_CAP(KVM_CAP_EXIT_HYPERCALL): %s", strerror(errno));
 }
 
 int32_t conversion_set(const struct vm *vm, uint64_t gpa, uint64_t size, uint64_t attributes)
@@ -68,15 +69,19 @@ bool conversion_call(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	uint64_t *record = vcpu->memory_record;
 	const __u64 *args = run->hypercall.args;
+	uint64_t number;
 
 	if (run->hypercall.nr != KVM_HC_MAP_GPA_RANGE)
 		return false;
-	record[VMRUN_RECORD_CALLS]++;
+	number = record[VMRUN_RECORD_CALLS]++;
 	record[VMRUN_RECORD_CALL_GPA] = args[0];
 	record[VMRUN_RECORD_CALL_PAGES] = args[1];
 	record[VMRUN_RECORD_CALL_ATTRIBUTES] = args[2];
 	record[VMRUN_RECORD_CALL_FLAGS] = run->hypercall.longmode;
-	run->hypercall.ret = (uint64_t)(int64_t)answer(vcpu->vm, args[0], args[1], args[2]);
+	run->hypercall.ret =
+		vcpu->vm->options->sev.kind == SEV_SNP
+			? psc_answer(vcpu, number, args[0], args[1], args[2])
+			: (uint64_t)(int64_t)answer(vcpu->vm, args[0], args[1], args[2]);
 	return true;
 }
 
@@ -97,11 +102,17 @@ static bool raise_machine_check(const struct vcpu *vcpu)
 /*
  * KVM looks at the attributes twice (arch/x86/kvm/mmu/mmu.c, kvm_mmu_page_fault and
  * kvm_mmu_faultin_pfn), and calls it a fault if another vCPU has changed them meanwhile: RAM has pages of
- * both kinds, and with the next try one of them is found.
+ * both kinds, and with the next try one of them is found. An SEV-SNP guest, which itself says which of them it
+ * wants, may also want the one that is not there.
  */
 static bool is_stale(const struct vcpu *vcpu, const struct gmem_fault *fault)
 {
-	return vcpu->vm->options->ram == RAM_PRIVATE && memory_is_ram(vcpu->vm, fault->gpa);
+	const struct vm *vm = vcpu->vm;
+	bool private = fault->flags & KVM_MEMORY_EXIT_FLAG_PRIVATE;
+
+	if (vm->options->ram != RAM_PRIVATE || !memory_is_ram(vm, fault->gpa))
+		return false;
+	return vm->options->sev.kind == SEV_NONE || memory_is_private(fault->gpa) == private;
 }
 
 bool conversion_fault(struct vcpu *vcpu)

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <inttypes.h>
 #include <string.h>
+#include <vmrun/snp.h>
 
 #include "layout.h"
 #include "multiboot.h"
@@ -23,6 +24,15 @@ struct file {
 	uint64_t phoff;
 	unsigned int phnum;
 	unsigned int phentsize;
+};
+
+/* A note that gives an address to enter the guest at. */
+struct entry_note {
+	const char *way; /* what it is called here */
+	const char *owner;
+	uint32_t type;
+	uint64_t address;
+	bool found;
 };
 
 struct segment {
@@ -235,15 +245,25 @@ static uint64_t align_up(uint64_t value, uint64_t align)
 	return (value + align - 1) & ~(align - 1);
 }
 
-/* The address in a PVH note: 4 bytes, or 8 as Linux writes it in 64-bit kernels. */
-static bool read_note(const uint8_t *description, uint32_t size, uint64_t *entry,
+/* The address in such a note: 4 bytes, or 8, as Linux writes it for PVH in 64-bit kernels. */
+static bool read_note(const uint8_t *description, uint32_t size, struct entry_note *note,
 		      struct message *why)
 {
 	if (size != 4 && size != 8)
-		return refuse(why, "its PVH note holds %u bytes, not an address of 4 or 8", size);
-	*entry = 0;
-	memcpy(entry, description, size);
+		return refuse(why, "its %s note holds %u bytes, not an address of 4 or 8",
+			      note->way, size);
+	note->address = 0;
+	memcpy(&note->address, description, size);
+	note->found = true;
 	return true;
+}
+
+static bool is_note(const Elf64_Nhdr *note, const uint8_t *name, const struct entry_note *wanted)
+{
+	size_t length = strlen(wanted->owner) + 1;
+
+	return !wanted->found && note->n_type == wanted->type && note->n_namesz == length &&
+	       !memcmp(name, wanted->owner, length);
 }
 
 /*
@@ -251,8 +271,8 @@ static bool read_note(const uint8_t *description, uint32_t size, uint64_t *entry
  * in a segment that is so aligned (.note.gnu.property), counted from the start of the segment. The
  * sizes in a note are below 2^32, so that the sums stay in range.
  */
-static bool find_note(const struct file *file, const struct segment *segment, bool *found,
-		      uint64_t *entry, struct message *why)
+static bool find_notes(const struct file *file, const struct segment *segment,
+		       struct entry_note *wanted, unsigned int count, struct message *why)
 {
 	const uint8_t *notes = file->data + segment->offset;
 	uint64_t align = segment->align == 8 ? 8 : 4;
@@ -269,11 +289,10 @@ static bool find_note(const struct file *file, const struct segment *segment, bo
 		description = align_up(at + sizeof(note) + note.n_namesz, align);
 		if (description + note.n_descsz > end)
 			return refuse(why, "a note reaches beyond its segment: it is damaged");
-		if (note.n_type == XEN_ELFNOTE_PHYS32_ENTRY && note.n_namesz == 4 &&
-		    !memcmp(name, "Xen", 4)) {
-			*found = true;
-			return read_note(notes + description, note.n_descsz, entry, why);
-		}
+		for (unsigned int i = 0; i < count; i++)
+			if (is_note(&note, name, &wanted[i]) &&
+			    !read_note(notes + description, note.n_descsz, &wanted[i], why))
+				return false;
 		at = align_up(description + note.n_descsz, align);
 	}
 	return true;
@@ -305,11 +324,20 @@ static bool is_loaded(const struct file *file, uint64_t address)
 	return false;
 }
 
-static bool find_entry(const struct file *file, bool pvh, uint64_t entry, struct image *image,
+static bool check_loaded(const struct file *file, const char *way, uint64_t entry,
+			 struct message *why)
+{
+	return is_loaded(file, entry) ||
+	       refuse(why, "its %s entry, %#" PRIx64 ", lies in none of its segments", way, entry);
+}
+
+static bool find_entry(const struct file *file, const struct entry_note *pvh, struct image *image,
 		       struct message *why)
 {
+	uint64_t entry = pvh->address;
+
 	image->protocol = BOOT_PVH;
-	if (!pvh) {
+	if (!pvh->found) {
 		bool found;
 
 		if (!multiboot_find_header(file->data, file->size, &found, why))
@@ -323,20 +351,29 @@ static bool find_entry(const struct file *file, bool pvh, uint64_t entry, struct
 		image->protocol = BOOT_MULTIBOOT;
 		entry = physical_entry(file);
 	}
-	if (!is_loaded(file, entry))
-		return refuse(why, "its %s entry, %#" PRIx64 ", lies in none of its segments",
-			      pvh ? "PVH" : "multiboot", entry);
 	image->entry = (uint32_t)entry;
-	return true;
+	return check_loaded(file, pvh->found ? "PVH" : "multiboot", entry, why);
+}
+
+static bool find_sev_entry(const struct file *file, const struct entry_note *note,
+			   struct image *image, struct message *why)
+{
+	image->is_64 = file->is_64;
+	image->has_sev_entry = note->found;
+	image->sev_entry = note->address;
+	return !note->found || check_loaded(file, "SEV", note->address, why);
 }
 
 bool elf_load(const uint8_t *data, size_t size, struct ram *ram, struct image *image,
 	      struct message *why)
 {
 	struct file file = { .data = data, .size = size };
+	struct entry_note notes[] = {
+		{ "PVH", "Xen", XEN_ELFNOTE_PHYS32_ENTRY, 0, false },
+		{ "SEV", VMRUN_NOTE_OWNER, VMRUN_NOTE_SEV_ENTRY, 0, false },
+	};
 	struct segment segment;
-	uint64_t entry = 0;
-	bool pvh = false, loaded = false;
+	bool loaded = false;
 
 	if (!read_header(&file, why) || !check_program_headers(&file, why))
 		return false;
@@ -346,12 +383,31 @@ bool elf_load(const uint8_t *data, size_t size, struct ram *ram, struct image *i
 			if (!load_segment(&file, &segment, ram, why))
 				return false;
 			loaded = true;
-		} else if (segment.type == PT_NOTE && !pvh) {
-			if (!find_note(&file, &segment, &pvh, &entry, why))
-				return false;
+		} else if (segment.type == PT_NOTE && !find_notes(&file, &segment, notes, 2, why)) {
+			return false;
 		}
 	}
 	if (!loaded)
 		return refuse(why, "it has no segment to load (PT_LOAD)");
-	return find_entry(&file, pvh, entry, image, why);
+	return find_entry(&file, &notes[0], image, why) &&
+	       find_sev_entry(&file, &notes[1], image, why);
+}
+
+bool elf_extent(const uint8_t *data, size_t size, unsigned int index, struct elf_extent *extent)
+{
+	struct file file = { .data = data, .size = size };
+	struct segment segment;
+	struct message why;
+
+	if (!read_header(&file, &why))
+		return false;
+	for (unsigned int i = 0; i < file.phnum; i++) {
+		read_segment(&file, i, &segment);
+		if (segment.type != PT_LOAD || segment.memory_size == 0 || index-- > 0)
+			continue;
+		*extent = (struct elf_extent){ segment.address, segment.address + segment.file_size,
+					       segment.address + segment.memory_size };
+		return true;
+	}
+	return false;
 }

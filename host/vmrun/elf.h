@@ -15,4 +15,12 @@
 bool elf_load(const uint8_t *file, size_t size, struct ram *ram, struct image *image,
 	      struct message *why);
 
+/* Where a segment lies in memory: its bytes of the file reach to file_end, zeros from there to end. */
+struct elf_extent {
+	uint64_t start, file_end, end;
+};
+
+/* Segment number index, from 0 on, of a file that elf_load() has loaded. False: it has no more. */
+bool elf_extent(const uint8_t *file, size_t size, unsigned int index, struct elf_extent *extent);
+
 #endif

@@ -24,6 +24,10 @@ enum boot_protocol { BOOT_PVH, BOOT_MULTIBOOT };
 struct image {
 	enum boot_protocol protocol;
 	uint32_t entry; /* guest physical address */
+	bool is_64;
+	/* The way in as an encrypted guest: <vmrun/snp.h>. */
+	bool has_sev_entry;
+	uint64_t sev_entry;
 };
 
 /* One line that says what is wrong and what helps; without prefix and newline. */

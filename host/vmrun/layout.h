@@ -16,10 +16,17 @@
 #define LAYOUT_RSDP    0xe0000
 #define LAYOUT_XSDT    0xe0040
 #define LAYOUT_MADT    0xe0080 /* to 0xe02be with LAYOUT_MAX_CPUS */
+#define LAYOUT_SEV     0xe0300 /* struct vmrun_sev_boot */
 #define LAYOUT_INFO    0xe0400 /* hvm_start_info or multiboot_info */
 #define LAYOUT_MAP     0xe0500 /* its memory map */
 #define LAYOUT_NAME    0xe0600 /* name of the boot loader, for multiboot */
 #define LAYOUT_COMMAND 0xe0800
+
+/* Of encrypted guests: pages whose types differ. */
+#define LAYOUT_SEV_COMMAND 0xe1000
+#define LAYOUT_SEV_CPUID   0xe2000
+#define LAYOUT_SEV_SECRETS 0xe3000
+#define LAYOUT_SEV_TABLES  0xe4000 /* a PML4, a PDPT and a page directory */
 
 /* Size of the command line with its end, as in Linux (COMMAND_LINE_SIZE). */
 #define LAYOUT_COMMAND_SIZE 2048

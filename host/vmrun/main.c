@@ -25,6 +25,7 @@
 #include "probe.h"
 #include "pvh.h"
 #include "say.h"
+#include "sev.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "watchdog.h"
@@ -54,6 +55,9 @@ static const char help[] =
 	"  --hide-hyperv LEAF:REG:BITS[,...]\n"
 	"                     hide these bits of Hyper-V's CPUID leaves\n"
 	"  --hide-kvm BITS    hide these KVM features (EAX of its leaf +1), and refuse their use\n"
+	"  --snp[=WORD,...]   an SEV-SNP guest; WORD: the policy (0x30000), features=BITS of the\n"
+	"                     VMSA, ghcb=VERSION (2), certs (KVM asks for certificates)\n"
+	"  --sev-es[=WORD,...] an SEV-ES guest; as --snp (policy 0x5), without certs\n"
 	"  --force-emulation  switch KVM's forced emulation prefix on for the run\n"
 	"  --timeout SECONDS  time limit, such as 10 or 0.5 (none)\n"
 	"  --stats            times and number of exits on stderr at the end\n"
@@ -122,7 +126,10 @@ static __attribute__((noreturn)) void run(struct vm *vm, const struct options *o
 
 	vm_create(vm, options);
 	info = load_guest(vm, file, size, &image);
-	vcpu_enter(&vm->vcpus[0], &image, info);
+	if (options->sev.kind != SEV_NONE)
+		sev_launch(vm, file, size, &image, info);
+	else
+		vcpu_enter(&vm->vcpus[0], &image, info);
 
 	if (options->force_emulation && !emulation_begin(EMULATION_PARAMETER, &why))
 		fail("--force-emulation: %s", why.text);

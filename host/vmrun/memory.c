@@ -246,6 +246,20 @@ void memory_note_private(const struct vm *vm, uint64_t gpa, uint64_t size, bool 
 	mark(gpa, size < vm->ram.size - gpa ? size : vm->ram.size - gpa, PAGE_PRIVATE, private);
 }
 
+bool memory_is_private(uint64_t gpa)
+{
+	return page_is(gpa, PAGE_PRIVATE);
+}
+
+int32_t memory_drop(const struct vm *vm, uint64_t gpa, uint64_t size, bool private)
+{
+	if (!size)
+		return 0;
+	if (private)
+		return madvise(vm->ram.data + gpa, size, MADV_DONTNEED) ? -errno : 0;
+	return memory_punch(gpa, size);
+}
+
 bool memory_is_ram(const struct vm *vm, uint64_t gpa)
 {
 	return gpa < vm->ram.size;

@@ -38,6 +38,15 @@ void *memory_at(const struct vm *vm, uint64_t gpa, uint64_t size);
 /* Takes note that pages become private, or shared: a range that may reach beyond RAM. */
 void memory_note_private(const struct vm *vm, uint64_t gpa, uint64_t size, bool private);
 
+/* Of a page of RAM. */
+bool memory_is_private(uint64_t gpa);
+
+/*
+ * Gives back what pages of RAM have held in the state that they were in before: becoming private, the shared memory;
+ * becoming shared, that of the guest_memfd.
+ */
+int32_t memory_drop(const struct vm *vm, uint64_t gpa, uint64_t size, bool private);
+
 /* Whether RAM is there, private or shared: no memory fault is final. */
 bool memory_is_ram(const struct vm *vm, uint64_t gpa);
 

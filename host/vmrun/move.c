@@ -17,13 +17,12 @@
 #include "say.h"
 #include "vcpu.h"
 #include "vm.h"
-#include "xen.h"
+#include "xen_state.h"
 
 struct saved_devices {
 	struct kvm_irqchip chips[3]; /* both PICs and the I/O APIC */
 	struct kvm_pit_state2 pit;
 	struct kvm_clock_data clock;
-	bool xen_longmode;
 };
 
 #define CHIPS 3
@@ -46,8 +45,8 @@ static bool get_devices(struct saved_devices *saved, const struct vm *vm, struct
 		return failed(error, "KVM_GET_PIT2");
 	if (ioctl(vm->fd, KVM_GET_CLOCK, &saved->clock) < 0)
 		return failed(error, "KVM_GET_CLOCK");
-	if (vm->options->xen && !xen_get_longmode(vm, &saved->xen_longmode))
-		return failed(error, "KVM_XEN_HVM_GET_ATTR");
+	if (vm->options->xen)
+		xen_state_get(vm);
 	return true;
 }
 
@@ -62,8 +61,15 @@ static bool set_devices(const struct saved_devices *saved, const struct vm *vm,
 	/* With KVM_CLOCK_REALTIME, which KVM gave, it goes on by the time that has passed since. */
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &saved->clock) < 0)
 		return failed(error, "KVM_SET_CLOCK");
-	if (vm->options->xen && !xen_set_longmode(vm, saved->xen_longmode))
+	if (vm->options->xen && !xen_state_set_vm(vm))
 		return failed(error, "KVM_XEN_HVM_SET_ATTR");
+	return true;
+}
+
+static bool set_xen_vcpu(const struct vm *vm, struct saved_error *error)
+{
+	if (vm->options->xen && !xen_state_set_vcpu(vm))
+		return failed(error, "KVM_XEN_VCPU_SET_ATTR");
 	return true;
 }
 
@@ -140,7 +146,8 @@ bool move(struct vcpu *vcpu, bool shadow, struct saved_error *error)
 		.ram = vm->ram,
 	};
 	vm_configure(&next);
-	if (!set_devices(&devices, &next, error) || !saved_set(&state, next.vcpus[0].fd, error)) {
+	if (!set_devices(&devices, &next, error) || !saved_set(&state, next.vcpus[0].fd, error) ||
+	    !set_xen_vcpu(&next, error)) {
 		discard(&next);
 		return false;
 	}

@@ -17,8 +17,7 @@
 
 #define NANOSECONDS	    1000000000ull
 
-/* A decimal or (0x) hexadecimal number of at most 32 bits, and nothing after it. */
-static bool parse_number(const char *text, uint32_t *value)
+bool options_parse_number(const char *text, uint64_t *value)
 {
 	static const char digits[] = "0123456789abcdef";
 	unsigned int base = 10;
@@ -34,13 +33,22 @@ static bool parse_number(const char *text, uint32_t *value)
 		char lower = *text >= 'A' && *text <= 'F' ? (char)(*text | 0x20) : *text;
 		const char *digit = memchr(digits, lower, base);
 
-		if (!digit)
-			return false;
-		sum = sum * base + (uint64_t)(digit - digits);
-		if (sum > UINT32_MAX)
+		if (!digit || __builtin_mul_overflow(sum, base, &sum) ||
+		    __builtin_add_overflow(sum, (uint64_t)(digit - digits), &sum))
 			return false;
 	}
-	*value = (uint32_t)sum;
+	*value = sum;
+	return true;
+}
+
+/* The same with at most 32 bits. */
+static bool parse_number(const char *text, uint32_t *value)
+{
+	uint64_t wide;
+
+	if (!options_parse_number(text, &wide) || wide > UINT32_MAX)
+		return false;
+	*value = (uint32_t)wide;
 	return true;
 }
 
@@ -227,6 +235,10 @@ static bool parse_option(int argc, char **argv, int *at, struct options *options
 		value++;
 	if (!strcmp(name, "--xen"))
 		return parse_xen(options, value, why);
+	if (!strcmp(name, "--snp"))
+		return sev_options_parse(&options->sev, SEV_SNP, value, why);
+	if (!strcmp(name, "--sev-es"))
+		return sev_options_parse(&options->sev, SEV_ES, value, why);
 	if (takes_value(name)) {
 		if (!value && *at + 1 < argc)
 			value = argv[++*at];
@@ -261,6 +273,27 @@ bool options_parse(struct options *options, int argc, char **argv, struct messag
 	return true;
 }
 
+/* What an encrypted guest cannot have. */
+static bool check_sev(const struct options *options, struct message *why)
+{
+	const char *name = sev_options_name(options->sev.kind);
+
+	if (options->ram != RAM_ANONYMOUS)
+		return refuse(why, "--%s says itself what memory is made of: leave --ram %s out",
+			      name, ram_names[options->ram]);
+	if (options->xen || options->hyperv)
+		return refuse(why,
+			      "--%s: KVM cannot write a hypercall page into encrypted memory: "
+			      "leave --%s out",
+			      name, options->xen ? "xen" : "hyperv");
+	if (options->force_emulation)
+		return refuse(why,
+			      "--%s: KVM cannot read the instructions of an encrypted guest to "
+			      "emulate them: leave --force-emulation out",
+			      name);
+	return sev_options_complete(&options->sev, why);
+}
+
 bool options_complete(struct options *options, struct message *why)
 {
 	if (!options->guest)
@@ -273,6 +306,10 @@ bool options_complete(struct options *options, struct message *why)
 	if (options->hide_hyperv[0].bits && !options->hyperv)
 		return refuse(why,
 			      "--hide-hyperv is about the Hyper-V features: give --hyperv too");
+	if (options->sev.kind != SEV_NONE && !check_sev(options, why))
+		return false;
+	if (options->sev.kind == SEV_SNP)
+		options->ram = RAM_PRIVATE;
 	if (options->xen && !options->xen_msr)
 		options->xen_msr = options->hyperv ? XEN_MSR_WITH_HYPERV : XEN_MSR_ALONE;
 	return true;

@@ -7,6 +7,7 @@
 
 #include "cpuid.h"
 #include "image.h"
+#include "sev_options.h"
 
 /* What RAM is made of: memory.h. */
 enum ram_kind { RAM_ANONYMOUS, RAM_GMEM, RAM_PRIVATE };
@@ -31,6 +32,7 @@ struct options {
 	bool synic;
 	struct hidden_bits hide_hyperv[HIDDEN_MAX + 1];
 	bool force_emulation;
+	struct sev_options sev;
 	bool stats;
 };
 
@@ -51,6 +53,9 @@ bool options_complete(struct options *options, struct message *why);
 
 /* What --ram calls it. */
 const char *options_ram_name(enum ram_kind kind);
+
+/* A decimal or (0x) hexadecimal number of at most 64 bits, and nothing after it. */
+bool options_parse_number(const char *text, uint64_t *value);
 
 /* Seconds with an optional fraction, as nanoseconds; more than 0, at most 1000000 seconds. */
 bool options_parse_seconds(const char *text, uint64_t *nanoseconds);

@@ -12,6 +12,7 @@
 #include "emulation.h"
 #include "memory.h"
 #include "pages.h"
+#include "sev_host.h"
 #include "swap.h"
 #include "vm.h"
 
@@ -124,10 +125,12 @@ static void probe_memory(int fd, const char *name, enum ram_kind kind)
 	print(name, yes, detail.text);
 }
 
-static void probe_snp(int fd)
+static void probe_sev(int fd, enum sev_kind kind)
 {
-	print("snp", vm_capability(fd, KVM_CAP_VM_TYPES) & 1u << KVM_X86_SNP_VM,
-	      "KVM_X86_SNP_VM in KVM_CAP_VM_TYPES");
+	struct message detail;
+	bool yes = sev_host_offers(fd, kind, &detail);
+
+	print(sev_options_name(kind), yes, detail.text);
 }
 
 static void probe_capabilities(int fd)
@@ -141,6 +144,9 @@ static void probe_capabilities(int fd)
 	print("requests", true, "the request port 0xe4");
 	print("xen-msr", xen & KVM_XEN_HVM_CONFIG_HYPERCALL_MSR, detail);
 	print("xen-hcall", xen & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, detail);
+	print("xen-shared-info", xen & KVM_XEN_HVM_CONFIG_SHARED_INFO, detail);
+	print("xen-runstate", xen & KVM_XEN_HVM_CONFIG_RUNSTATE, detail);
+	print("xen-evtchn", xen & KVM_XEN_HVM_CONFIG_EVTCHN_SEND, detail);
 	print("hyperv", hyperv, "KVM_CAP_SYS_HYPERV_CPUID");
 	print("hyperv-hide", hyperv, "as hyperv: vmrun hides bits of its leaves");
 	print("hyperv-synic", hyperv && vm_capability(fd, KVM_CAP_HYPERV_SYNIC2),
@@ -153,19 +159,34 @@ static void probe_capabilities(int fd)
 	probe_emulation();
 	probe_pages();
 	probe_swap();
-	probe_snp(fd);
+	probe_sev(fd, SEV_SNP);
+	probe_sev(fd, SEV_ES);
 	print("kvm-hide", vm_capability(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID),
 	      "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
 }
 
 void probe(void)
 {
-	static const char *const names[] = {
-		"requests",    "xen-msr", "xen-hcall", "hyperv",	 "hyperv-enforce",
-		"cet",	       "gmem",	  "gmem-ram",  "private-memory", "force-emulation",
-		"userfaultfd", "swap",	  "snp",       "kvm-hide",	 "hyperv-hide",
-		"hyperv-synic"
-	};
+	static const char *const names[] = { "requests",
+					     "xen-msr",
+					     "xen-hcall",
+					     "hyperv",
+					     "hyperv-enforce",
+					     "cet",
+					     "gmem",
+					     "gmem-ram",
+					     "private-memory",
+					     "force-emulation",
+					     "userfaultfd",
+					     "swap",
+					     "snp",
+					     "kvm-hide",
+					     "hyperv-hide",
+					     "hyperv-synic",
+					     "xen-shared-info",
+					     "xen-runstate",
+					     "xen-evtchn",
+					     "sev-es" };
 	struct message why;
 	int fd = vm_open_kvm(&why);
 

@@ -14,12 +14,14 @@
 #include "memory.h"
 #include "move.h"
 #include "pages.h"
+#include "psc.h"
 #include "say.h"
 #include "statistic.h"
 #include "swap.h"
 #include "synic.h"
 #include "vcpu.h"
 #include "vm.h"
+#include "xen_state.h"
 
 _Static_assert(VMRUN_ENOENT == -ENOENT && VMRUN_EFAULT == -EFAULT && VMRUN_EBUSY == -EBUSY &&
 		       VMRUN_EEXIST == -EEXIST && VMRUN_EINVAL == -EINVAL &&
@@ -63,10 +65,14 @@ static int32_t access_register(const struct vcpu *vcpu, unsigned long operation,
 	return status_of(ioctl(vcpu->fd, operation, &reg));
 }
 
-static int32_t inject_exception(int fd, const struct vmrun_request *request)
+static int32_t inject_exception(const struct vcpu *vcpu, const struct vmrun_request *request)
 {
 	struct kvm_vcpu_events events;
+	int fd = vcpu->fd;
 
+	/* Its registers are not KVM's, and the CPU takes no exception for it (APM volume 2, 15.35.5). */
+	if (vcpu->vm->options->sev.kind != SEV_NONE)
+		return -EOPNOTSUPP;
 	if (request->id > UINT8_MAX)
 		return -EINVAL;
 	if (ioctl(fd, KVM_GET_VCPU_EVENTS, &events) < 0)
@@ -86,8 +92,11 @@ static int32_t move_vm(struct vcpu *vcpu, struct vmrun_request *request)
 	struct saved_error error = { .step = "more than one vCPU", .number = EOPNOTSUPP };
 	const struct options *options = vcpu->vm->options;
 
+	if (options->sev.kind != SEV_NONE)
+		snprintf(error.step, sizeof(error.step), "--%s",
+			 sev_options_name(options->sev.kind));
 	/* A guest_memfd is one VM's for good. */
-	if (options->ram != RAM_ANONYMOUS)
+	else if (options->ram != RAM_ANONYMOUS)
 		snprintf(error.step, sizeof(error.step), "--ram %s",
 			 options_ram_name(options->ram));
 	else if (options->smp == 1 && move(vcpu, request->flags & VMRUN_MOVE_SHADOW, &error))
@@ -105,6 +114,21 @@ static int32_t read_force_emulation(struct vmrun_request *request)
 		return -ENOENT;
 	request->value = (uint64_t)value;
 	return 0;
+}
+
+static int32_t serve_psc(struct vcpu *vcpu, struct vmrun_request *request)
+{
+	switch (request->service) {
+	case VMRUN_MAP_RECORD:
+		return psc_record(vcpu, request->id, &request->value, &request->error_code,
+				  &request->flags);
+	case VMRUN_MAP_FAIL:
+		return psc_fail(vcpu, request->id);
+	case VMRUN_PRIVATE_PAGES:
+		return psc_private_pages(vcpu, request->id, request->value, &request->value);
+	default:
+		return -ENOSYS;
+	}
 }
 
 static int32_t serve_hyperv(struct vcpu *vcpu, struct vmrun_request *request)
@@ -150,11 +174,11 @@ static int32_t serve_memory(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_RECORD:
 		return conversion_record(vcpu, request->id, &request->value);
 	default:
-		return serve_hyperv(vcpu, request);
+		return -ENOSYS;
 	}
 }
 
-static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
+static int32_t serve_vcpu(struct vcpu *vcpu, struct vmrun_request *request)
 {
 	switch (request->service) {
 	case VMRUN_MSR_READ:
@@ -166,7 +190,7 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_REG_WRITE:
 		return access_register(vcpu, KVM_SET_ONE_REG, request);
 	case VMRUN_INJECT_EXCEPTION:
-		return inject_exception(vcpu->fd, request);
+		return inject_exception(vcpu, request);
 	case VMRUN_INJECT_NMI:
 		return status_of(ioctl(vcpu->fd, KVM_NMI));
 	case VMRUN_MOVE:
@@ -184,8 +208,21 @@ static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
 	case VMRUN_PAGE_SWAP:
 		return swap_out(vcpu->vm, request->id);
 	default:
-		return serve_memory(vcpu, request);
+		return -ENOSYS;
 	}
+}
+
+/* The first that knows the service serves it. */
+static int32_t serve(struct vcpu *vcpu, struct vmrun_request *request)
+{
+	static int32_t (*const servers[])(struct vcpu *, struct vmrun_request *) = {
+		serve_vcpu, serve_memory, serve_hyperv, serve_psc, xen_state_serve,
+	};
+	int32_t status = -ENOSYS;
+
+	for (size_t i = 0; status == -ENOSYS && i < sizeof(servers) / sizeof(servers[0]); i++)
+		status = servers[i](vcpu, request);
+	return status;
 }
 
 /*

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <vmrun/abi.h>
 
+#include "routing.h"
 #include "say.h"
 #include "vcpu.h"
 
@@ -28,10 +29,6 @@
 #define MESSAGE_SIZE			256
 #define MESSAGE_PAYLOAD			240
 #define EVENT_FLAGS			2048
-
-/* The lines that every VM has: two PICs and an I/O APIC. Those of the SINTs are behind. */
-#define PIC_LINES    16
-#define IOAPIC_LINES 24
 
 /* TLFS, HvCallPostMessage. */
 struct post_message {
@@ -77,43 +74,21 @@ void synic_activate(int vcpu_fd)
 
 static uint32_t line_of(unsigned int cpu, unsigned int sint)
 {
-	return IOAPIC_LINES + cpu * SINTS + sint;
+	return ROUTING_FREE_LINE + cpu * SINTS + sint;
 }
 
-static unsigned int add_chip(struct kvm_irq_routing_entry *entries, unsigned int count,
-			     unsigned int line, unsigned int chip, unsigned int pin)
-{
-	entries[count] = (struct kvm_irq_routing_entry){
-		.gsi = line,
-		.type = KVM_IRQ_ROUTING_IRQCHIP,
-		.u.irqchip = { .irqchip = chip, .pin = pin },
-	};
-	return count + 1;
-}
-
-/* What KVM_CREATE_IRQCHIP made, which KVM_SET_GSI_ROUTING replaces, and the SINTs. */
+/* Those of the SINTs are behind the lines that every VM has. */
 static void route(const struct vm *vm)
 {
-	unsigned int sints = vm->options->smp * SINTS, count = 0;
-	struct kvm_irq_routing *routing;
+	unsigned int sints = vm->options->smp * SINTS;
+	struct kvm_irq_routing *routing = routing_new(sints);
 
-	routing = calloc(1, sizeof(*routing) + (PIC_LINES + IOAPIC_LINES + sints) *
-						       sizeof(routing->entries[0]));
-	if (!routing)
-		fail("--synic: no memory for the routing of %u interrupts", sints);
-	for (unsigned int line = 0; line < PIC_LINES; line++)
-		count = add_chip(routing->entries, count, line,
-				 line < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
-				 line % 8);
-	for (unsigned int line = 0; line < IOAPIC_LINES; line++)
-		count = add_chip(routing->entries, count, line, KVM_IRQCHIP_IOAPIC, line);
 	for (unsigned int i = 0; i < sints; i++)
-		routing->entries[count++] = (struct kvm_irq_routing_entry){
+		routing->entries[routing->nr++] = (struct kvm_irq_routing_entry){
 			.gsi = line_of(i / SINTS, i % SINTS),
 			.type = KVM_IRQ_ROUTING_HV_SINT,
 			.u.hv_sint = { .vcpu = i / SINTS, .sint = i % SINTS },
 		};
-	routing->nr = count;
 	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing) < 0)
 		fail("--synic: KVM_SET_GSI_ROUTING: %s", strerror(errno));
 	free(routing);
@@ -241,7 +216,7 @@ int32_t synic_acks(const struct vm *vm, uint64_t id, uint64_t *value)
 	if (!vm->options->synic || index >= vm->options->smp * SINTS)
 		return -EINVAL;
 	if (!ack_fds[index]) {
-		int fd = watch(vm, IOAPIC_LINES + (uint32_t)index);
+		int fd = watch(vm, ROUTING_FREE_LINE + (uint32_t)index);
 
 		if (fd < 0)
 			return fd;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <uapi/kvm.h>
+#include <uapi/sev.h>
 #include <unistd.h>
 
 #include "conversion.h"
@@ -16,6 +16,7 @@
 #include "multiboot.h"
 #include "request.h"
 #include "say.h"
+#include "sev.h"
 #include "synic.h"
 #include "vm.h"
 #include "watchdog.h"
@@ -106,9 +107,10 @@ void vcpu_enter(struct vcpu *vcpu, const struct image *image, uint32_t info)
 void vcpu_get_state(struct vcpu *vcpu)
 {
 	struct vcpu_state *state = &vcpu->state;
+	bool encrypted = vcpu->vm->options->sev.kind != SEV_NONE;
 
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) < 0 ||
-	    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) < 0 ||
+	if ((!encrypted && (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) < 0 ||
+			    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) < 0)) ||
 	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp) < 0)
 		say("cannot read the registers of vCPU %u: %s", vcpu->id, strerror(errno));
 }
@@ -135,7 +137,8 @@ static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause)
 	vcpu_get_state(vcpu);
 	say("vCPU %u: %s", vcpu->id, cause);
 	exits_say_details(vcpu);
-	exits_say_registers(vcpu);
+	if (vcpu->vm->options->sev.kind == SEV_NONE)
+		exits_say_registers(vcpu);
 	end_now(vcpu->vm, STATUS_DIED);
 }
 
@@ -210,6 +213,9 @@ static bool handle_exit(struct vcpu *vcpu)
 		return vcpu->vm->options->hyperv && hyperv_exit(vcpu, &run->hyperv);
 	case KVM_EXIT_SYSTEM_EVENT:
 		return hyperv_event(vcpu, run->system_event.type);
+	case KVM_EXIT_SNP_REQ_CERTS:
+		sev_certificates(vcpu);
+		return true;
 	default:
 		return false;
 	}

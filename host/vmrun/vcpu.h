@@ -13,6 +13,7 @@
 #include "cpuid.h"
 #include "image.h"
 
+struct psc_entry;
 struct vm;
 
 /* What a vCPU was like when it stopped. */
@@ -32,7 +33,10 @@ struct vcpu {
 	uint64_t xen_record[XEN_RECORD_WORDS];
 	uint64_t memory_record[VMRUN_RECORD_WORDS];
 	enum vmrun_fault_way fault_way;
-	uint64_t fault_attributes; /* where that is VMRUN_FAULT_CONVERT */
+	uint64_t fault_attributes;     /* where that is VMRUN_FAULT_CONVERT */
+	struct psc_entry *psc_entries; /* the last ones (psc.c), or NULL */
+	uint64_t psc_fail;	       /* the number of the exit that fails, where psc_fails */
+	bool psc_fails;
 	uint64_t hyperv_record[HYPERV_EXIT_WORDS];
 	_Atomic uint64_t message_page, event_page; /* SIMP and SIEFP, as the guest set them */
 	uint32_t expected_event;		   /* KVM_SYSTEM_EVENT_*; 0: none */

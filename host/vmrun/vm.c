@@ -13,6 +13,8 @@
 #include "layout.h"
 #include "memory.h"
 #include "say.h"
+#include "sev.h"
+#include "sev_host.h"
 #include "synic.h"
 #include "xen.h"
 
@@ -89,7 +91,11 @@ static void enable_exception_payload(const struct vm *vm)
 
 static void create_vm(struct vm *vm)
 {
-	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, memory_vm_type(vm->options->ram));
+	const struct options *options = vm->options;
+	unsigned long type = options->sev.kind == SEV_NONE ? memory_vm_type(options->ram)
+							   : sev_host_vm_type(options->sev.kind);
+
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, type);
 	if (vm->fd < 0)
 		fail("KVM_CREATE_VM: %s%s", strerror(errno),
 		     errno == EBUSY ? ": another hypervisor uses the CPU's virtualization, stop it"
@@ -101,11 +107,12 @@ static void build_cpuid(struct vm *vm, struct cpuid *cpuid)
 {
 	static struct cpuid hyperv;
 	int tsc_khz = ioctl(vm->fd, KVM_GET_TSC_KHZ, 0);
+	/* An SEV-SNP guest has the GHCB in its place. */
+	bool calls = vm->options->ram == RAM_PRIVATE && vm->options->sev.kind == SEV_NONE;
 	struct cpuid_wish wish = {
 		.xen = vm->options->xen,
 		.xen_msr = vm->options->xen_msr,
-		.show_kvm =
-			vm->options->ram == RAM_PRIVATE ? 1u << KVM_FEATURE_HC_MAP_GPA_RANGE : 0,
+		.show_kvm = calls ? 1u << KVM_FEATURE_HC_MAP_GPA_RANGE : 0,
 		.hide_kvm = vm->options->hide_kvm,
 		.hide_hyperv = vm->options->hide_hyperv,
 		.tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
@@ -130,9 +137,13 @@ void vm_configure(struct vm *vm)
 	static struct cpuid cpuid;
 	const struct options *options = vm->options;
 
-	if (options->ram != RAM_ANONYMOUS)
+	if (options->sev.kind != SEV_NONE)
+		sev_require(vm);
+	else if (options->ram != RAM_ANONYMOUS)
 		memory_require(vm);
 	create_vm(vm);
+	if (options->sev.kind != SEV_NONE)
+		sev_begin(vm);
 	enable_exception_payload(vm);
 	create_irqchip(vm);
 	if (options->hyperv)

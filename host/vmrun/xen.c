@@ -41,29 +41,13 @@ static void record(struct vcpu *vcpu, const struct kvm_xen_exit *exit)
 	vcpu->xen_record[XEN_RECORD_LONGMODE] = exit->u.hcall.longmode;
 }
 
-bool xen_get_longmode(const struct vm *vm, bool *longmode)
+static uint64_t latched_longmode(const struct vm *vm)
 {
 	struct kvm_xen_hvm_attr attribute = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE };
 
 	if (ioctl(vm->fd, KVM_XEN_HVM_GET_ATTR, &attribute) < 0)
-		return false;
-	*longmode = attribute.u.long_mode;
-	return true;
-}
-
-bool xen_set_longmode(const struct vm *vm, bool longmode)
-{
-	struct kvm_xen_hvm_attr attribute = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE,
-					      .u.long_mode = longmode };
-
-	return ioctl(vm->fd, KVM_XEN_HVM_SET_ATTR, &attribute) == 0;
-}
-
-static uint64_t latched_longmode(const struct vm *vm)
-{
-	bool longmode;
-
-	return xen_get_longmode(vm, &longmode) ? longmode : XEN_EINVAL;
+		return XEN_EINVAL;
+	return attribute.u.long_mode;
 }
 
 static uint64_t answer(struct vcpu *vcpu, const struct kvm_xen_exit *exit)

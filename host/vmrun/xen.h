@@ -17,11 +17,4 @@ void xen_enable(const struct vm *vm);
 /* Answers a KVM_EXIT_XEN: returns false if it is of a kind that is not known. */
 bool xen_exit(struct vcpu *vcpu, struct kvm_xen_exit *exit);
 
-/*
- * The mode in which the guest wrote the MSR of the page, which KVM has latched; KVM lays out what
- * it shares with it by that. False with errno if KVM does not tell or take it.
- */
-bool xen_get_longmode(const struct vm *vm, bool *longmode);
-bool xen_set_longmode(const struct vm *vm, bool longmode);
-
 #endif

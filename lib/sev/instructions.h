@@ -50,6 +50,24 @@ static inline uint64_t rmpadjust(uint64_t va, enum rmp_size size, uint64_t attri
 	return result;
 }
 
+/* What a lower VMPL may do with a page, and the size of its entry. Newer than the other two: else #UD. */
+struct rmp_query {
+	uint64_t rax;	     /* enum rmp_result in its low half */
+	uint64_t size;	     /* enum rmp_size */
+	uint64_t attributes; /* as RMPADJUST takes them */
+};
+
+static inline struct rmp_query rmpquery(uint64_t va, uint64_t vmpl)
+{
+	struct rmp_query query;
+
+	asm volatile(".byte 0xf3, 0x0f, 0x01, 0xfd"
+		     : "=a"(query.rax), "=c"(query.size), "=d"(query.attributes)
+		     : "a"(va), "d"(vmpl)
+		     : "memory", "cc");
+	return query;
+}
+
 /* VMMCALL with nothing but RAX given. */
 static inline uint64_t vmmcall(uint64_t rax)
 {

@@ -168,7 +168,7 @@ enum vmrun_service {
 
 	/*
 	 * value = how many system events have come of the type that this vCPU last asked for; and
-	 * from now on those of type id (VMRUN_EVENT_RESET, VMRUN_EVENT_CRASH; 0: none) do not end
+	 * from now on those of type id (VMRUN_EVENT_..; 0: none) do not end
 	 * vmrun, but are counted, and the guest goes on
 	 */
 	VMRUN_EXPECT_EVENT,
@@ -195,6 +195,8 @@ enum vmrun_service {
 	VMRUN_MAP_FAIL,
 	/* value = how many pages of [id, id + value) are private by their memory attributes */
 	VMRUN_PRIVATE_PAGES,
+	/* KVM_CAP_EXIT_HYPERCALL for KVM_HC_MAP_GPA_RANGE, as it is at first (id 1), or taken back (0) */
+	VMRUN_MAP_CAPABILITY,
 	VMRUN_SERVICES
 };
 
@@ -230,11 +232,14 @@ enum vmrun_record {
 	VMRUN_RECORD_CALL_PAGES,
 	VMRUN_RECORD_CALL_ATTRIBUTES,
 	VMRUN_RECORD_CALL_FLAGS,
+	/* data[0] of the last system event that was counted (VMRUN_EXPECT_EVENT) */
+	VMRUN_RECORD_EVENT_DATA,
 	VMRUN_RECORD_WORDS
 };
 
 #define VMRUN_EVENT_RESET	    2
 #define VMRUN_EVENT_CRASH	    3
+#define VMRUN_EVENT_SEV_TERM	    6
 
 #define VMRUN_CONNECTION(cpu, sint) (0x100000u + (cpu)*16u + (sint))
 #define VMRUN_CONNECTION_EVENTFD    0x200000u

@@ -320,3 +320,8 @@ uint64_t vmm_private_pages(uint64_t gpa, uint64_t size)
 {
 	return ask_map(VMRUN_PRIVATE_PAGES, gpa, size).value;
 }
+
+void vmm_map_capability(bool on)
+{
+	ask_map(VMRUN_MAP_CAPABILITY, on, 0);
+}

@@ -172,4 +172,7 @@ void vmm_map_fail(unsigned int skip);
 /* How many of these pages the VMM has as private. */
 uint64_t vmm_private_pages(uint64_t gpa, uint64_t size);
 
+/* Whether requests to change the state of pages reach the VMM, as they do at first, or KVM answers them. */
+void vmm_map_capability(bool on);
+
 #endif

@@ -85,7 +85,7 @@ static void *take_page(void)
 	return NULL;
 }
 
-static void *take_block(uint64_t size)
+static uint64_t take_block(uint64_t size)
 {
 	for (unsigned int i = 0; i < range_count; i++) {
 		uint64_t block = (unused[i].end - size) & ~(size - 1);
@@ -94,9 +94,31 @@ static void *take_block(uint64_t size)
 			continue;
 		/* What lies behind the block is lost: less than one block, and rarely anything. */
 		unused[i].end = block;
-		return first_use(block, size);
+		return block;
 	}
-	return NULL;
+	return 0;
+}
+
+void *memory_untouched(void)
+{
+	uint64_t block;
+
+	lock_take(&lock);
+	block = take_block(PAGE_SIZE << PAGE_ORDER_MAX);
+	lock_release(&lock);
+	if (!block)
+		test_error(TEST_SITE("memory_untouched", true), "out of memory: no 2 MiB free");
+	return (void *)(uintptr_t)block;
+}
+
+static void *take_pages(unsigned int order)
+{
+	uint64_t size = PAGE_SIZE << order, block;
+
+	if (!order)
+		return take_page();
+	block = take_block(size);
+	return block ? first_use(block, size) : NULL;
 }
 
 void *pages_alloc(unsigned int order)
@@ -106,7 +128,7 @@ void *pages_alloc(unsigned int order)
 
 	REQUIRE(order <= PAGE_ORDER_MAX);
 	lock_take(&lock);
-	block = order ? take_block(size) : take_page();
+	block = take_pages(order);
 	lock_release(&lock);
 	if (!block)
 		test_error(TEST_SITE("pages_alloc", true), "out of memory: no %llu KiB free",

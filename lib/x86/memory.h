@@ -29,6 +29,12 @@ void *page_alloc(void);
 /* 2^order zeroed pages, aligned to their size. For page_free() they are single pages. */
 void *pages_alloc(unsigned int order);
 
+/*
+ * 2 MiB of RAM, aligned, that nobody has touched, and that will not be handed out: for tests of what becomes of such
+ * memory. In an SNP guest it is private and not validated.
+ */
+void *memory_untouched(void);
+
 /* Gives one page back, of page_alloc() or out of the middle of pages_alloc(). */
 void page_free(void *page);
 

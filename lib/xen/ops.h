@@ -13,15 +13,20 @@
 
 /* Numbers of hypercalls; argument 0 is the operation, argument 1 the address of what it works on. */
 #define XEN_HYPERVISOR_MEMORY_OP      12
+#define XEN_HYPERVISOR_SET_TIMER_OP   15 /* argument: when, in ns; in 32-bit code two halves */
 #define XEN_HYPERVISOR_CONSOLE_IO     18 /* arguments: operation, size, address */
 #define XEN_HYPERVISOR_GRANT_TABLE_OP 20 /* a third argument: how many */
+#define XEN_HYPERVISOR_VM_ASSIST      21 /* arguments: command, type */
 #define XEN_HYPERVISOR_VCPU_OP	      24 /* arguments: operation, vCPU, address */
 
 /* errno.h */
 #define XEN_ENOENT 2
 #define XEN_ENXIO  6
 #define XEN_ESRCH  3
+#define XEN_EFAULT 14
 #define XEN_EEXIST 17
+#define XEN_ENOSPC 28
+#define XEN_ETIME  62
 
 /* memory.h */
 #define XENMEM_DECREASE_RESERVATION 1
@@ -152,11 +157,26 @@ struct xen_evtchn_status {
 #define XEN_SHARED_INFO_MASK	(0x800 + 64 * sizeof(unsigned long))
 
 /* vcpu.h */
-#define VCPUOP_IS_UP		  3
-#define VCPUOP_GET_RUNSTATE_INFO  4
-#define VCPUOP_REGISTER_VCPU_INFO 10
-#define VCPUOP_GET_PHYSID	  12
-#define RUNSTATE_RUNNING	  0
+#define VCPUOP_IS_UP		       3
+#define VCPUOP_GET_RUNSTATE_INFO       4
+#define VCPUOP_REGISTER_RUNSTATE_AREA  5
+#define VCPUOP_STOP_PERIODIC_TIMER     7
+#define VCPUOP_SET_SINGLESHOT_TIMER    8
+#define VCPUOP_STOP_SINGLESHOT_TIMER   9
+#define VCPUOP_REGISTER_VCPU_INFO      10
+#define VCPUOP_GET_PHYSID	       12
+#define VCPUOP_REGISTER_VCPU_TIME_AREA 13
+#define RUNSTATE_RUNNING	       0
+#define RUNSTATE_RUNNABLE	       1
+#define RUNSTATE_BLOCKED	       2
+#define RUNSTATE_OFFLINE	       3
+#define XEN_RUNSTATE_UPDATE	       (1ull << 63) /* in state_entry_time: being written */
+#define VCPU_SSHOTTMR_FUTURE	       (1u << 0)
+
+struct xen_singleshot_timer {
+	uint64_t timeout_abs_ns;
+	uint32_t flags;
+};
 
 struct xen_runstate {
 	int32_t state;
@@ -164,10 +184,25 @@ struct xen_runstate {
 	uint64_t time[4];
 };
 
+/* Of an area that is registered, by its linear address: a union of 64 bits in 32-bit code, too. */
+struct xen_register_area {
+	uint64_t address;
+};
+
 struct xen_register_vcpu_info {
 	uint64_t mfn;
 	uint32_t offset;
 	uint32_t reserved;
+};
+
+/* sched.h */
+#define SCHEDOP_POLL   3
+#define XEN_POLL_PORTS 128 /* common/sched/core.c, do_poll: no more than so many */
+
+struct xen_sched_poll {
+	const uint32_t *ports;
+	uint32_t nr_ports;
+	uint64_t timeout; /* by the system time; 0: none */
 };
 
 /* hvm/hvm_op.h, hvm/params.h */
@@ -184,7 +219,10 @@ struct xen_hvm_upcall_vector {
 };
 
 /* xen.h */
-#define CONSOLEIO_WRITE 0
-#define CONSOLEIO_READ	1
+#define VMASST_CMD_ENABLE		 0
+#define VMASST_CMD_DISABLE		 1
+#define VMASST_TYPE_RUNSTATE_UPDATE_FLAG 5
+#define CONSOLEIO_WRITE			 0
+#define CONSOLEIO_READ			 1
 
 #endif

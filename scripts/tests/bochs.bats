@@ -179,7 +179,7 @@ program() { # MODEL
 
 # The processes of a session, but for those that have ended and that nobody has taken note of yet.
 running_in() { # SESSION
-	ps -s "$1" -o stat=,pid=,args= | grep -v '^Z'
+	ps -s "$1" -o stat=,pid=,args= | awk '!/^Z/'
 }
 
 # Ends a test of a guest that spins by a signal, and looks for what it left.
@@ -197,7 +197,7 @@ interrupted_by() { # SIGNAL
 	kill "-$1" "$pid"
 	wait "$pid" || true
 	for ((i = 0; i < 50; i++)); do
-		running_in "$pid" >/dev/null || return 0
+		[[ $(running_in "$pid") ]] || return 0
 		sleep 0.1
 	done
 	running_in "$pid"

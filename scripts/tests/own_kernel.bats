@@ -7,7 +7,7 @@
 # with status 1, and leaves nothing.
 #
 # But for the one that is booted, kernels are imitations: a header, a version, a note, a configuration.
-# Their modules are those of the stock kernel.
+# Their modules are those of the stock kernel, and so is the configuration, with what Debian leaves out.
 #
 # shellcheck disable=SC2154 # status, output and stderr are set by run
 
@@ -16,7 +16,12 @@ bats_require_minimum_version 1.5.0
 setup_file() {
 	stock=$("$BATS_TEST_DIRNAME/../../host/kernel/fetch.sh" stock-7.2)
 	release=$(cut -d ' ' -f 1 "$stock/version")
-	export stock release
+	config=$BATS_FILE_TMPDIR/config
+	{
+		cat "$stock/config"
+		echo CONFIG_KVM_SW_PROTECTED_VM=y
+	} >"$config"
+	export stock release config
 }
 
 setup() {
@@ -68,7 +73,7 @@ imitate_bzimage() { # RELEASE [XLOADFLAGS [SIZE]]
 # A tree as a build leaves it, with what take.sh looks at.
 make_tree() { # FOLDER [RELEASE]
 	mkdir -p "$1"/arch/x86/{boot,kvm} "$1"/arch/x86_64/boot "$1"/virt/lib
-	cp "$stock/config" "$1/.config"
+	cp "$config" "$1/.config"
 	cp "$stock"/kvm{,-amd}.ko "$1/arch/x86/kvm/"
 	cp "$stock/irqbypass.ko" "$1/virt/lib/"
 	imitate_vmlinux "${2-$release}" </dev/null >"$1/vmlinux"
@@ -111,7 +116,7 @@ refused() { # TEXT...: one line on stderr that holds them, and no folder
 	modules=$root/usr/lib/modules/$release/kernel
 	mkdir -p "$root/boot" "$modules"
 	ln "$stock/bzImage" "$root/boot/vmlinuz-$release" || cp "$stock/bzImage" "$root/boot/vmlinuz-$release"
-	cp "$stock/config" "$root/boot/config-$release"
+	cp "$config" "$root/boot/config-$release"
 	xz -0 -c "$stock/kvm.ko" >"$modules/kvm.ko.xz"
 	zstd -q -c "$stock/kvm-amd.ko" >"$modules/kvm-amd.ko.zst"
 	gzip -1 -c "$stock/irqbypass.ko" >"$modules/irqbypass.ko.gz"

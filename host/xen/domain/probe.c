@@ -56,5 +56,8 @@ void probe(void)
 
 	answer("xen", guests, guests ? version : "no nested paging for guests");
 	answer("xen-hcall", guests, "Xen's own");
+	answer("xen-shared-info", guests, "Xen's own");
+	answer("xen-runstate", guests, "Xen's own");
+	answer("xen-evtchn", guests, "Xen's own");
 	answer("hyperv", guests && !refused, refused ? strerror(refused) : "Xen's viridian");
 }
