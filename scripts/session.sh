@@ -73,7 +73,8 @@ make_ready() { # HOST KERNEL-OR-CPU
 
 build() {
 	[[ -e $top/build/config.mk ]] || "$top/configure" >&2 || return
-	make -s -C "$top" -j "$(nproc)" all >&2 || {
+	# Others may be at it in this tree.
+	flock "$top/build" make -s -C "$top" -j "$(nproc)" all >&2 || {
 		echo "run_tests.sh: the build failed (above); no test was run" >&2
 		return 1
 	}

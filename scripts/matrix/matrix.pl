@@ -67,7 +67,7 @@ sub prepare {
 	system("$top/scripts/tools.sh", 'install', @tools) == 0 or exit 1;
 	-e "$top/build/config.mk" or system("$top/configure") == 0 or exit 1;
 	chomp(my $cpus = `nproc`);
-	system('make', '-s', '-C', $top, '-j', $cpus, 'all') == 0
+	system('flock', "$top/build", 'make', '-s', '-C', $top, '-j', $cpus, 'all') == 0
 		or fail('the build failed (above); no cell was run');
 	return;
 }

@@ -196,7 +196,7 @@ with_config() { # SED-SCRIPT [LINE]...
 	mkdir "$out"
 	unshare -m true 2>/dev/null || skip "a small file system cannot be mounted here"
 	FAKE='head -c 2M /dev/zero | tr "\0" "a"; pass a' run unshare -m bash -c '
-		mount -t tmpfs -o size=1M none "$1" && "$2/run_tests.sh" --matrix --out "$1" --cells tcg --cells "tcg_opteron"' \
+		mount -t tmpfs -o size=1M none "$1" && "$2/run_tests.sh" --matrix --out "$1" --cells tcg --cells "tcg_opteron-g1"' \
 		full "$out" "$tree"
 	[[ $status -eq 1 ]]
 	[[ $(grep -c 'BROKEN: .*No space left on device' <<<"$output") -eq 2 ]] || {
@@ -274,4 +274,45 @@ with_config() { # SED-SCRIPT [LINE]...
 	run "$tree/scripts/matrix/matrix.pl" ci-files --check
 	[[ $status -eq 1 ]]
 	says ".gitlab-ci.yml is not what matrix.cfg says; run: make ci-files"
+}
+
+@test "the log of the kernel under a guest is kept where it is asked for" {
+	# shellcheck disable=SC2016 # the inner shell expands these
+	run build/host/supervise/supervise --kernel-log --keep-log "$out.log" -- sh -c \
+		'echo "a line of the log" >"$VMABI_SCRATCH/console"; printf "TAP version 13\n1..1\nok 1 - it passes\n"'
+	[[ $status -eq 0 && $(cat "$out.log") == "a line of the log" ]]
+	# shellcheck disable=SC2016
+	run build/host/supervise/supervise --kernel-log --keep-log "$out/not/there" -- sh -c \
+		'echo a >"$VMABI_SCRATCH/console"; printf "TAP version 13\n1..1\nok 1 - it passes\n"'
+	[[ $status -eq 0 ]]
+	says "cannot keep the kernel log as $out/not/there: No such file or directory"
+}
+
+@test "a CPU of QEMU is one of the hosts that run in it" {
+	run ./run_tests.sh --on nested --cpu 'EPYC; reboot' xen-page
+	[[ $status -eq 2 ]]
+	says "--cpu takes a CPU model, with +FEATURE or -FEATURE behind it after commas, not 'EPYC; reboot'"
+	run ./run_tests.sh --on tcg --cpu Opteron_G1 runtime-memory-x86_64
+	[[ $status -eq 0 ]]
+	says " 0 failed, 0 skipped"
+	run ./run_tests.sh --on tcg --cpu VAX runtime-memory-x86_64
+	[[ $status -eq 1 ]]
+	says "unable to find CPU model 'VAX'"
+}
+
+@test "a job of a lab has its tags, its kernel and the address of what it boots" {
+	fake_tree
+	printf '#!/bin/sh\nmkdir -p "$2"\n' >"$tree/scripts/matrix/lab/image.sh"
+	printf '#!/bin/sh\n' >"$tree/scripts/tools.sh"
+	run "$tree/scripts/matrix/matrix.pl" lava-jobs --url http://files.lab/vmabi snp
+	[[ $status -eq 0 && $output == "$tree/build/lab/jobs/snp.yaml" ]]
+	grep -qx 'tags: \[amd, snp\]' "$output"
+	grep -qx 'device_type: x86' "$output"
+	grep -q 'url: http://files.lab/vmabi/snp/initramfs' "$output"
+	run "$tree/scripts/matrix/matrix.pl" lava-jobs mars
+	[[ $status -eq 2 ]]
+	says "no section [lab ...] of matrix.cfg is one of: mars"
+	sed -i 's/^cell = local_snp/cell = xen/' "$tree/matrix.cfg"
+	run "$tree/scripts/matrix/matrix.pl" lava-jobs snp
+	says "[lab snp]: there is no cell 'xen' of the host local"
 }

@@ -109,7 +109,7 @@ sub summary_of_cell {
 	my ($state) = grep { $states{$_} } qw(broken failed absent passed);
 
 	for my $test (values %$tests) {
-		$count{ $_->{status} }++ for @{ $test->{points} };
+		$count{ $_->{status} } += $_->{times} // 1 for @{ $test->{points} };
 	}
 	return (state => $state // 'broken', why => $state ? $states{$state}{why} : 'it was not run', count => \%count,
 		seconds => sum0(map { $_->{seconds} } @$results), versions => $state ? $states{$state}{versions} // {} : {});

@@ -96,7 +96,8 @@ sub status_of {
 	return $point->is_ok ? 'pass' : 'fail';
 }
 
-# A test's points: name, status (pass, fail, known, mended, skip), why, detail. What never came is a failed point.
+# A test's points: name, status (pass, fail, known, mended, skip), why, detail. Those that never came are one that
+# counts as so many (times).
 sub read_tap {
 	my ($path) = @_;
 	my $text = read_text($path) || "# nothing\n";
@@ -117,7 +118,7 @@ sub read_tap {
 	push @points, { name => 'it made no plan, so nothing is known of it', status => 'fail', why => '', detail => $text }
 		if !defined $planned;
 	push @points, { name => ($planned - @points) . " of $planned planned points never ran", status => 'fail', why => '',
-		detail => '' } if defined $planned && $planned > @points;
+		detail => '', times => $planned - @points } if defined $planned && $planned > @points;
 	return \@points;
 }
 
@@ -131,7 +132,7 @@ sub count_points {
 	my ($tests) = @_;
 	my %count = (pass => 0, fail => 0, known => 0, mended => 0, skip => 0);
 	for my $points (values %$tests) {
-		$count{ $_->{status} }++ for @$points;
+		$count{ $_->{status} } += $_->{times} // 1 for @$points;
 	}
 	return \%count;
 }
