@@ -10,7 +10,7 @@
 #define BOX (VIEW_SHARED + GUEST_MAILBOX)
 
 	.section .rodata
-	.globl	guest_program, guest_program_vc, guest_program_end
+	.globl	guest_program, guest_program_size, guest_program_vc_at
 guest_program:
 	hlt
 	mov	$BOX, %edi
@@ -42,5 +42,11 @@ guest_program_vc:
 	mov	%rax, BOX_VC(%rdi)
 	jmp	guest_program
 guest_program_end:
+
+	.balign	8
+guest_program_size:
+	.quad	guest_program_end - guest_program
+guest_program_vc_at:
+	.quad	guest_program_vc - guest_program
 
 	.section .note.GNU-stack, "", @progbits
