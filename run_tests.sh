@@ -71,8 +71,8 @@ check_combination() {
 		die "the host bochs has neither /dev/kvm for vmrun nor QEMU; leave out --vmm"
 	[[ -z $vmm || $on != xen ]] ||
 		die "the host xen has Xen's own toolstack in place of a VMM; leave out --vmm"
-	[[ $vmm != qemu || $on == tcg || $on == local ]] ||
-		die "--vmm qemu serves on the hosts tcg and local only; add --on tcg or --on local"
+	[[ $vmm != qemu || $on == @(nested|tcg|local) || (-z $on && $asked_kernel) ]] ||
+		die "--vmm qemu serves on the hosts nested, tcg and local only; add --on nested, --on tcg or --on local"
 	[[ -z $asked_kernel || -z $on ]] || has_kernel "$on" ||
 		die "--kernel chooses the kernel of the hosts nested and bochs-kvm; the host $on has none to choose"
 	[[ -z $cpu || -z $on || $on == bochs ]] ||

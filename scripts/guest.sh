@@ -21,6 +21,8 @@ append+=${VMABI_APPEND:+${append:+ }$VMABI_APPEND}
 timeout=${VMABI_TIMEOUT:-$timeout}
 guest=$top/${program:-build/guests/$arch/${elf-}}
 vmrun=$top/build/host/vmrun/vmrun
+# The version of Xen that QEMU shows, as XENVER_version has it: 4.17.
+qemu_xen=0x40011
 
 skip_all() {
 	printf 'TAP version 13\n1..0 # SKIP %s\n' "$1"
@@ -62,15 +64,16 @@ domain_options() {
 	[[ " $requires " != *" hyperv "* ]] || options+=(--hyperv)
 }
 
-qemu_options() { # ACCELERATOR CPU
-	local cpu=$2
+qemu_options() { # ACCELERATOR CPU GUEST
+	local accelerator=$1 cpu=$2
 	[[ " $requires " != *" hyperv "* ]] || cpu+=,hv-passthrough
 	[[ " $requires " != *" hyperv-enforce "* ]] || cpu+=,hv-enforce-cpuid
+	[[ " $requires " != *" xen-hcall "* ]] || accelerator+=,xen-version=$qemu_xen,kernel-irqchip=split
 	# shellcheck disable=SC2054 # commas within QEMU's own options
-	options=(-accel "$1" -cpu "$cpu" -M q35 -smp "$smp" -m "$mem" -nodefaults -no-user-config
+	options=(-accel "$accelerator" -cpu "$cpu" -M q35 -smp "$smp" -m "$mem" -nodefaults -no-user-config
 		-display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4
 		-chardev stdio,id=console,signal=off -device isa-debugcon,iobase=0xe9,chardev=console
-		-kernel "$guest")
+		-kernel "$3")
 	[[ -z $append ]] || options+=(-append "$append")
 }
 
@@ -108,6 +111,13 @@ known_bugs() { # HOST/KERNEL-OR-CPU EMULATOR-VERSION-COMMAND
 	done
 }
 
+# QEMU as nested/qemu/fetch.sh packs it; sets run and watch.
+in_qemu_of_l1() {
+	qemu_options kvm host "/${guest##*/}"
+	watch+=(--qemu-status)
+	run=("$guest" --run /vmm/lib/ld-linux-x86-64.so.2 --library-path /vmm/lib /vmm/qemu -L /vmm/share "${options[@]}")
+}
+
 # What a host with a KVM of its own runs there; a program has no VMM, and no options.
 in_kvm() {
 	if [[ $program ]]; then
@@ -131,8 +141,12 @@ choose_ready_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL
 case $host in
 nested)
 	known_bugs "nested/$(kernel_place nested "$kernel")" qemu_version
-	in_kvm
 	watch=(--kernel-log)
+	if [[ $vmm == qemu && -z $program ]]; then
+		in_qemu_of_l1
+	else
+		in_kvm
+	fi
 	command=("$top/host/nested/run.sh" "$readiness" "${run[@]}")
 	;;
 bochs-kvm)
@@ -159,7 +173,7 @@ local)
 	if [[ $program ]]; then
 		command=("$guest")
 	elif [[ $vmm == qemu ]]; then
-		qemu_options kvm host
+		qemu_options kvm host "$guest"
 		watch=(--qemu-status)
 		command=("$(qemu_program)" "${options[@]}")
 	else
@@ -169,7 +183,7 @@ local)
 	;;
 tcg)
 	known_bugs tcg/- qemu_version
-	qemu_options tcg "${VMABI_QEMU_CPU:-max}"
+	qemu_options tcg "${VMABI_QEMU_CPU:-max}" "$guest"
 	watch=(--qemu-status)
 	command=("$(qemu_program)" "${options[@]}")
 	;;

@@ -36,7 +36,8 @@
 # tests: it is what the user wants to know about.
 #
 # KERNEL+snp is KERNEL with the software SNP platform in force, in a snapshot of its own. A test that requires snp or sev-es
-# gets that of its kernel; for others it is in force only where --kernel asks for it.
+# gets that of its kernel; for others it is in force only where --kernel asks for it. KERNEL+qemu is the same with a QEMU
+# in L1, for --vmm qemu.
 
 # In the order of preference; shellcheck cannot see who reads these.
 # shellcheck disable=SC2034
@@ -49,6 +50,9 @@ all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
 # shellcheck disable=SC2034
 all_cpus="tigerlake sapphire_rapids arrow_lake"
 default_cpu=tigerlake
+# What QEMU has no switch for, where it is the VMM.
+qemu_lacks="requests gmem-ram private-memory force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide hyperv-synic"
+qemu_lacks+=" hyperv-hide xen-shared-info xen-runstate xen-evtchn"
 # The hosts whose CPU is QEMU's, in TCG; any model of it will do, with SVM added where a hypervisor runs on it.
 # shellcheck disable=SC2034
 qemu_hosts="nested xen tcg"
@@ -100,9 +104,11 @@ offers_of() { # HOST KERNEL VMM
 	nested | bochs-kvm)
 		local probe
 		probe=$(probe_of "$1" "$2")
-		if [[ $probe ]]; then
+		if [[ $3 == qemu ]]; then
+			lacking "$(offers_of "$1" "$2" vmrun)" "$qemu_lacks"
+		elif [[ $probe ]]; then
 			offered_by_probe "$probe"
-		elif [[ $1 == nested && $2 == *+snp && $2 != stock-* ]]; then
+		elif [[ $1 == nested && $2 == *+snp* && $2 != stock-* ]]; then
 			lacking "$all_needs" "cet xen"
 		elif [[ $1 == nested ]]; then
 			lacking "$all_needs" "cet xen snp snp-2m sev-es"
@@ -123,9 +129,9 @@ offers_of() { # HOST KERNEL VMM
 		local offers vmrun=$top/build/host/vmrun/vmrun
 		offers=$(lacking "$all_needs" xen)
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
-		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
+		# This machine's QEMU may be older than Xen's ABI in it (8.0).
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide hyperv-synic hyperv-hide xen-shared-info xen-runstate xen-evtchn"
+			lacking "$offers" "xen-hcall $qemu_lacks"
 		else
 			echo "$offers"
 		fi
@@ -208,9 +214,13 @@ needs_platform() { # NEEDS
 
 # Chooses the kernel of a host: the one asked for, or the first of its default ones; if the test admits it,
 # and it offers what the test needs. Sets $kernel, or leaves it empty and adds to $why.
-choose_kernel() { # HOST NEEDS KERNELS ASKED
+choose_kernel() { # HOST NEEDS KERNELS ASKED VMM
 	local candidate candidates lacks
 	kernel=''
+	if [[ $5 == qemu && $1 != nested ]]; then
+		why+="${why:+; }there is no QEMU on the host $1"
+		return
+	fi
 	read -ra candidates <<<"$(default_kernels "$1")"
 	[[ -z $4 ]] || candidates=("$4")
 	for candidate in "${candidates[@]}"; do
@@ -219,13 +229,23 @@ choose_kernel() { # HOST NEEDS KERNELS ASKED
 			continue
 		fi
 		! needs_platform "$2" || candidate=${candidate%+snp}+snp
-		lacks=$(lacking "$2" "$(offers_of "$1" "$candidate" vmrun)")
+		candidate=$(kernel_for_vmm "$candidate" "$5")
+		lacks=$(lacking "$2" "$(offers_of "$1" "$candidate" "${5:-vmrun}")")
+		# QEMU chooses the MSR of the Xen page itself.
+		[[ $5 != qemu || " $2 " != *" xen-hcall="* ]] || lacks+="${lacks:+ }xen-hcall=MSR"
 		if [[ -z $lacks ]]; then
 			kernel=$candidate
 			return
 		fi
 		why+="${why:+; }the host $1 ($candidate) lacks: $lacks"
 	done
+}
+
+# The kernel that serves this VMM.
+kernel_for_vmm() { # KERNEL VMM
+	local suffix=
+	[[ $2 != qemu ]] || suffix=+qemu
+	echo "$1$suffix"
 }
 
 # Whether this machine's own KVM may be taken: it is faithful, and the test admits any kernel.
@@ -250,7 +270,7 @@ choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
 		if [[ " $2 " != *" $candidate "* ]]; then
 			why+="${why:+; }it does not run on the host $candidate"
 		elif has_kernel "$candidate"; then
-			choose_kernel "$candidate" "$1" "$3" "$5"
+			choose_kernel "$candidate" "$1" "$3" "$5" "$6"
 			[[ -z $kernel ]] || host=$candidate
 		elif [[ $candidate != local || $4 ]] || local_serves "$3"; then
 			lacks=$(lacking "$1" "$(offers_of "$candidate" "" "$6")")

@@ -32,7 +32,7 @@ prepare() {
 	fi
 	export VMABI_READY=
 	# Whatever is known of it may be out of date, and say that no test can run.
-	[[ -z $asked_kernel ]] || make_ready "$on" "$asked_kernel"
+	[[ -z $asked_kernel ]] || make_ready "$on" "$(kernel_for_vmm "$asked_kernel" "$vmm")"
 	make_hosts_ready
 }
 

@@ -6,7 +6,7 @@
 # A script that makes them sets $snapshots, a folder of the cache, $kernel, $init and $memory (MiB), and defines
 # say(); l1_modules FOLDER, which prints the modules of a kernel folder to load, with their parameters; and
 # fill_snapshot, which makes all that the snapshot consists of in the folder $work. A process of its own that is
-# to end with it has its number in $pid.
+# to end with it has its number in $pid. A folder that L1 is to find as /vmm is named by $l1_folder.
 #
 # shellcheck disable=SC2154
 
@@ -15,6 +15,7 @@ pack_initrd() { # FOLDER
 	local root=$1/root
 	mkdir -p "$root"/{dev,proc,sys,modules} &&
 		cp "$init" "$root/init" &&
+		{ [[ -z ${l1_folder-} ]] || cp -r "$l1_folder" "$root/vmm"; } &&
 		l1_modules "$kernel" >"$root/modules/order" &&
 		(cd "$kernel" && cut -d ' ' -f 1 "$root/modules/order" | xargs -r cp -t "$root/modules") &&
 		(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initrd" &&

@@ -144,7 +144,7 @@ TEST("a direct call may have any number without bit 31")
 	for (size_t i = 0; i < COUNT_OF(numbers); i++) {
 		EXPECT_EQ(xen_hypercall(numbers[i]), -XEN_ENOSYS, "number 0x%lx",
 			  (unsigned long)numbers[i]);
-		if (!xen_itself())
+		if (!xen_answers())
 			EXPECT_EQ(xen_hypercall(XEN_VMRUN_RECORD, XEN_RECORD_NUMBER), numbers[i]);
 	}
 }
@@ -197,7 +197,7 @@ TEST("a direct call and one through the page return the same result")
 
 	EXPECT_TRUE(xen_call_works(NULL, 0x1234), "direct");
 	EXPECT_TRUE(xen_call_works(page, 0x1234), "page");
-	for (unsigned int n = 0; n < XEN_ARGUMENTS && !xen_itself(); n++) {
+	for (unsigned int n = 0; n < XEN_ARGUMENTS && !xen_answers(); n++) {
 		long direct = xen_hypercall_with(XEN_VMRUN_ECHO + n, distinct_arguments);
 		long by_page = xen_page_call_with(page, XEN_VMRUN_ECHO + n, distinct_arguments);
 
@@ -261,7 +261,7 @@ TEST("an unknown number returns -ENOSYS, in all of the register")
 TEST("xen_version is answered")
 {
 	const void *page = page_of_xen();
-	const long version = xen_itself() ? xen_version_by_cpuid() : XEN_VMRUN_VERSION;
+	const long version = xen_answers() ? xen_version_by_cpuid() : XEN_VMRUN_VERSION;
 
 	EXPECT_EQ(xen_hypercall(XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), version, "direct");
 	EXPECT_EQ(xen_page_call(page, XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION), version, "page");

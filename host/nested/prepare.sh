@@ -4,8 +4,9 @@
 # prepare.sh KERNEL: makes the nested host ready for tests, whatever that takes
 #
 # Gets the kernel (host/kernel/kernel.sh), makes the snapshot, asks vmrun in L1 what KVM offers there;
-# prints the folder of the snapshot, for run.sh. Of KERNEL+snp the software SNP platform is in force. What vmrun --probe said is left in
-# $XDG_CACHE_HOME/vmabi/offers, for scripts/hosts.sh.
+# prints the folder of the snapshot, for run.sh. Of KERNEL+snp the software SNP platform is in force; of KERNEL+qemu
+# there is a QEMU in L1 (qemu/fetch.sh). What vmrun --probe said is left in $XDG_CACHE_HOME/vmabi/offers, for
+# scripts/hosts.sh.
 #
 # Takes a fraction of a second when all is there. Messages go to stderr.
 set -euo pipefail
@@ -21,9 +22,16 @@ nested=$top/build/host/nested
 	echo "usage: prepare.sh KERNEL" >&2
 	exit 2
 }
-kernel=$("$top/host/kernel/kernel.sh" "${1%+snp}")
-[[ $1 != *+snp ]] || export VMABI_L1_KVM_AMD=snp_sw=insecure
-snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel")
+plain=${1%+qemu}
+kernel=$("$top/host/kernel/kernel.sh" "${plain%+snp}")
+[[ $plain != *+snp ]] || export VMABI_L1_KVM_AMD=snp_sw=insecure
+qemu=
+if [[ $1 == *+qemu ]]; then
+	qemu=$("$top/host/nested/qemu/fetch.sh")
+	# The initramfs holds it twice while it is unpacked.
+	export VMABI_L1_MEMORY=${VMABI_L1_MEMORY:-512}
+fi
+snapshot=$("$top/host/nested/snapshot.sh" "$(qemu_program)" "$nested/init/init" "$kernel" ${qemu:+"$qemu"})
 describe_kernel nested "$1" "$kernel"
 learn_offers nested "$1" "$snapshot" "$vmrun" \
 	"$nested/restore/restore" --file "$vmrun" "$snapshot" -- /vmrun --probe

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# snapshot.sh QEMU INIT KERNEL-FOLDER: makes sure that there is a snapshot of L1, prints its folder
+# snapshot.sh QEMU INIT KERNEL-FOLDER [FOLDER]: makes sure that there is a snapshot of L1, prints its folder
 #
 # Boots the kernel (a folder as host/kernel/fetch.sh makes it) with INIT in QEMU, waits until KVM is
 # up and INIT waits for something to do, and saves the machine. The snapshot, a folder as described in
 # restore/machine.h, lies in $XDG_CACHE_HOME/vmabi/snapshots, under a name that stands for all that it
 # was made from: another kernel, init, QEMU or command line is another snapshot. VMABI_L1_KVM_AMD has parameters
-# for kvm-amd.ko; one that the module does not know it ignores.
+# for kvm-amd.ko; one that the module does not know it ignores. FOLDER, one of the cache with a manifest, is there in L1
+# as /vmm.
 #
 # Messages go to stderr.
 set -euo pipefail
@@ -35,6 +36,7 @@ ingredients() {
 	machine_boot "$qemu" "$boot" initrd
 	cat "$kernel/manifest"
 	l1_modules "$kernel"
+	[[ -z $l1_folder ]] || cat "$l1_folder/manifest"
 	cat "$init" "$tsc" | cksum
 }
 
@@ -79,12 +81,12 @@ fill_snapshot() {
 	rm -f "$work"/{initrd,mailbox,errors,output,console}
 }
 
-(($# == 3)) || {
-	echo "usage: snapshot.sh QEMU INIT KERNEL-FOLDER" >&2
+(($# == 3 || $# == 4)) || {
+	echo "usage: snapshot.sh QEMU INIT KERNEL-FOLDER [FOLDER]" >&2
 	exit 2
 }
 qemu=$(command -v "$1") || die "there is no QEMU $1; install qemu-system-x86, or configure with --qemu"
-init=$2 kernel=$3 tsc=${2%/init/init}/tsc/tsc
+init=$2 kernel=$3 l1_folder=${4-} tsc=${2%/init/init}/tsc/tsc
 for program in "$init" "$tsc"; do
 	[[ -x $program ]] || die "there is no $program; run make"
 done

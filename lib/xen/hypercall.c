@@ -51,7 +51,7 @@ bool xen_call_works(const void *page, uintptr_t argument)
 	unsigned int number = XEN_VMRUN_ECHO;
 	uintptr_t expected = argument;
 
-	if (xen_itself()) {
+	if (xen_answers()) {
 		number = XEN_HYPERVISOR_XEN_VERSION;
 		argument = XENVER_VERSION;
 		/* Another of its ways to tell its version: CPUID. */

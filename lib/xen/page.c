@@ -2,7 +2,10 @@
 #include <hypercall/instruction.h>
 #include <libc/string.h>
 #include <test/test.h>
+#include <vmrun/abi.h>
+#include <vmrun/vmm.h>
 #include <x86/cpuid.h>
+#include <x86/io.h>
 #include <x86/memory.h>
 #include <x86/msr.h>
 #include <xen/page.h>
@@ -25,7 +28,19 @@ bool xen_itself(void)
 	uint32_t base;
 
 	if (!searched)
-		found = xen_present() && !cpuid_hypervisor("KVMKVMKVM\0\0", &base);
+		found = xen_present() && !cpuid_hypervisor("KVMKVMKVM\0\0", &base) &&
+			inb(VMRUN_PORT_CONSOLE) != VMRUN_PORT_CONSOLE;
+	searched = true;
+	return found;
+}
+
+bool xen_answers(void)
+{
+	/* As below. */
+	static bool searched, found;
+
+	if (!searched)
+		found = xen_itself() || (xen_present() && !has_vmm());
 	searched = true;
 	return found;
 }

@@ -13,10 +13,14 @@
 bool xen_present(void);
 
 /*
- * Whether the hypervisor is Xen itself, and not a KVM that imitates it: that shows its own leaves beside Xen's. For
- * what the ABI leaves open, and each of them does in its own way.
+ * Whether the hypervisor is Xen itself, and not a KVM that imitates it. That shows its own leaves beside Xen's, or, where
+ * QEMU is its VMM and hides them, has QEMU's console at port 0xe9, which Xen does not let a guest read. For what the ABI
+ * leaves open, and each of them does in its own way.
  */
 bool xen_itself(void);
+
+/* Whether hypercalls are answered as Xen does: by Xen itself, or by QEMU in front of KVM; not by vmrun's table. */
+bool xen_answers(void);
 
 /* The version in the leaf behind the signature (arch-x86/cpuid.h, XEN_CPUID_LEAF(1)): major << 16 | minor. */
 uint32_t xen_version_by_cpuid(void);

@@ -20,7 +20,7 @@ struct xen_record {
 	bool longmode;
 };
 
-/* Ends the test point with a skip where there is no vmrun that Xen's calls come to, since Xen itself takes them. */
+/* Ends the test point with a skip where there is no vmrun that Xen's calls come to, since Xen itself or QEMU takes them. */
 void xen_skip_without_vmrun(void);
 
 /* This CPU's last call to reach vmrun, reading the record apart. */
