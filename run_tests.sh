@@ -40,7 +40,7 @@ architecture: xen-page, xen-page-i386, 'xen-*'), each in a fresh machine.
                     (default: $default_cpu);
                     with --on $(sed 's/ /, /; s/ \([a-z]*\)$/ or \1/' <<<"$qemu_hosts"), one of QEMU's in TCG, with features behind it or
                     without: EPYC, max,-pdpe1gb,-la57 (default: max)
-  --vmm VMM         vmrun or qemu (qemu on the hosts tcg and local only)
+  --vmm VMM         vmrun or qemu (qemu on the hosts nested, tcg and local only; on nested it is 10.0, in L1)
   --compare A,B...  run the tests in each of these places, and print the points that pass in one and
                     fail in another, each with what was said of it, and nothing else. A place is a
                     host, a kernel, a CPU model, HOST:KERNEL, or vmrun or qemu (on the host local)

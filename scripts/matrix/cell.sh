@@ -8,7 +8,7 @@
 #	cell.sh versions HOST KERNEL CPU	WHAT, tab, VERSION, of all that a cell that has run consisted of
 #	cell.sh version			of vmabi itself
 #
-# CPU is a model, as run_tests.sh --cpu takes it, or nothing; KERNEL as --kernel does.
+# CPU is a model, as run_tests.sh --cpu takes it, or nothing; KERNEL as --kernel does, +qemu behind it where QEMU is in L1.
 set -euo pipefail
 top=$(readlink -f "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..")
 # shellcheck source=scripts/hosts.sh
@@ -62,7 +62,10 @@ versions() { # HOST KERNEL CPU
 	printf 'vmabi\t%s\n' "$(version)"
 	qemu=$("$(qemu_program)" --version 2>/dev/null | sed -n 's/^QEMU emulator version //p')
 	case $1 in
-	nested) printf 'kernel\t%s\nQEMU\t%s\nCPU\t%s\n' "$(kernel_version nested "$2")" "$qemu" "${3:-max}" ;;
+	nested)
+		printf 'kernel\t%s\nQEMU\t%s\nCPU\t%s\n' "$(kernel_version nested "$2")" "$qemu" "${3:-max}"
+		[[ $2 != *+qemu ]] || printf 'VMM\tQEMU %s\n' "$(cat "$cache"/qemu/10.0/version)"
+		;;
 	xen) printf 'Xen\t%s\nQEMU\t%s\nCPU\t%s\n' "$(kernel_version xen "$xen_choice")" "$qemu" "${3:-max}" ;;
 	tcg) printf 'QEMU\t%s\nCPU\t%s\n' "$qemu" "${3:-max}" ;;
 	bochs) printf 'Bochs\t%s\nCPU\t%s\n' "$("$top/host/bochs/program.sh" "$3" | sed -n '1s/bochs-//p')" "$3" ;;

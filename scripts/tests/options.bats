@@ -95,7 +95,11 @@ tree_with_config() { # TEXT
 	run_tests --on tcg --vmm vmrun
 	refused "the host tcg has no /dev/kvm for vmrun"
 	run_tests --vmm qemu
-	refused "--vmm qemu serves on the hosts tcg and local only"
+	refused "--vmm qemu serves on the hosts nested, tcg and local only; add --on nested"
+	run_tests --on bochs-kvm --vmm qemu
+	refused "--vmm qemu serves on the hosts nested, tcg and local only"
+	run_tests --on xen --vmm qemu
+	refused "the host xen has Xen's own toolstack in place of a VMM"
 	run_tests --on tcg --kernel stock-6.12
 	refused "--kernel chooses the kernel of the hosts nested and bochs-kvm; the host tcg has none to choose"
 	run_tests --on bochs --vmm qemu
@@ -138,6 +142,18 @@ tree_with_config() { # TEXT
 	[[ ${lines[1]} =~ ^a-i386\ +g\ h\ +kvm\ +nested\ \(stock-7\.2\)$ ]]
 	[[ ${lines[2]} =~ ^b-x86_64\ +g\ +kvm\ +none:\ the\ host\ tcg\ lacks:\ kvm$ ]]
 	[[ ${#lines[@]} -eq 4 && ! -e $tree/build ]]
+}
+
+@test "--vmm qemu in the nested host takes what QEMU has switches for, and says what of others it lacks" {
+	tree_with_config $'[a]\nfile = a.c\ngroups = g\narch = i386\nrequires = xen-hcall hyperv-enforce\n[b]\nfile = a.c\ngroups = g\narch = i386\nrequires = requests userfaultfd\n[c]\nfile = a.c\ngroups = g\narch = i386\nrequires = xen-hcall=0x40000000\n[d]\nfile = a.c\ngroups = g\narch = i386\nrequires = snp\n'
+	run --separate-stderr env XDG_CACHE_HOME="$BATS_TEST_TMPDIR" "$tree/run_tests.sh" -l --on nested --vmm qemu
+	[[ $status -eq 0 ]]
+	[[ ${lines[1]} == a-i386*" nested (stock-7.2+qemu)" ]]
+	[[ ${lines[2]} == b-i386*"none: the host nested (stock-7.2+qemu) lacks: requests userfaultfd;"* ]]
+	[[ ${lines[3]} == c-i386*"none: the host nested (stock-7.2+qemu) lacks: xen-hcall=MSR;"* ]]
+	[[ ${lines[4]} == d-i386*"(patched+snp+qemu) lacks: snp"* ]]
+	run --separate-stderr env XDG_CACHE_HOME="$BATS_TEST_TMPDIR" "$tree/run_tests.sh" -l --kernel stock-6.12 --vmm qemu
+	[[ $status -eq 0 && ${lines[1]} == a-i386*" nested (stock-6.12+qemu)" ]]
 }
 
 @test "-l with a group or a glob lists those alone" {

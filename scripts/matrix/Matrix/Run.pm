@@ -205,8 +205,12 @@ sub finish {
 	my $result = { state => $state, why => $why, count => $count // {}, seconds => time - $task->{started} };
 
 	if ($state =~ /passed|failed/) {
+		my $kernel = $cell->{told}{kernel} . $cell->{told}{guest};
+
+		# As scripts/hosts.sh calls it.
+		$kernel .= '+qemu' if $cell->{axes}{host} eq 'nested' && $cell->{axes}{vmm} eq 'qemu';
 		$result->{versions} = { map { split(/\t/, $_, 2) }
-			$self->ask('versions', $cell->{axes}{host}, $cell->{told}{kernel} . $cell->{told}{guest}, $cell->{told}{cpu}) };
+			$self->ask('versions', $cell->{axes}{host}, $kernel, $cell->{told}{cpu}) };
 	}
 	eval {
 		make_path($task->{folder});
