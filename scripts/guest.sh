@@ -81,6 +81,14 @@ qemu_version() {
 	"$(qemu_program)" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/qemu-\1/p'
 }
 
+# Behind that of the machine under L1, the QEMU in L1 where it is the VMM.
+nested_version() {
+	local version
+	version=$(qemu_version)
+	[[ $vmm != qemu ]] || version+=/vmm-qemu-$(cat "$cache/qemu/10.0/version")
+	echo "$version"
+}
+
 # The first of the words that program.sh prints.
 bochs_version() {
 	echo "${readiness%%$'\037'*}"
@@ -140,7 +148,7 @@ choose_ready_host "$requires" "$hosts" "$kernels" "${VMABI_ON-}" "${VMABI_KERNEL
 
 case $host in
 nested)
-	known_bugs "nested/$(kernel_place nested "$kernel")" qemu_version
+	known_bugs "nested/$(kernel_place nested "$kernel")" nested_version
 	watch=(--kernel-log)
 	if [[ $vmm == qemu && -z $program ]]; then
 		in_qemu_of_l1
