@@ -84,7 +84,7 @@ can_stand_alone() { # NAME
 	local requires
 	requires=$(setting "$1" requires)
 	host=nested
-	choose_kernel nested "$requires" "$(setting "$1" kernels)" "$asked_kernel"
+	choose_kernel nested "$requires" "$(setting "$1" kernels)" "$asked_kernel" vmrun
 	[[ -z $kernel ]] || return 0
 	host=bochs
 	[[ -z $(lacking "$requires" "$(offers_of bochs)") ]]
