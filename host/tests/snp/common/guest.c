@@ -18,7 +18,8 @@
 #define CR4_PAE	     0x20
 #define EFER_LME_LMA 0x500
 
-extern const uint8_t guest_program[], guest_program_vc[], guest_program_end[];
+extern const uint8_t guest_program[];
+extern const uint64_t guest_program_size, guest_program_vc;
 
 struct mailbox {
 	uint64_t operation, address, rcx, rdx, rax, carry, vc;
@@ -45,7 +46,7 @@ static void make_descriptors(uint8_t *memory)
 {
 	uint64_t *gdt = (uint64_t *)(memory + GUEST_DESCRIPTORS);
 	uint64_t *gate = (uint64_t *)(memory + GUEST_DESCRIPTORS + GUEST_IDT_OFFSET) + VC * 2;
-	uint64_t handler = GUEST_CODE + (uint64_t)(guest_program_vc - guest_program);
+	uint64_t handler = GUEST_CODE + guest_program_vc;
 
 	gdt[CODE / 8] = GDT_CODE64;
 	gate[0] = (handler & 0xffff) | CODE << 16 | GATE_INT_P << 40 | (handler >> 16) << 48;
@@ -86,7 +87,7 @@ struct guest guest_new(void)
 
 	make_page_tables(memory);
 	make_descriptors(memory);
-	memcpy(memory + GUEST_CODE, guest_program, (size_t)(guest_program_end - guest_program));
+	memcpy(memory + GUEST_CODE, guest_program, guest_program_size);
 	REQUIRE(!snp_attributes(vm, 0, GUEST_MAILBOX / PAGE, true));
 	REQUIRE(!snp_start(vm, POLICY, &error));
 	REQUIRE(!snp_update(vm, &update, &error) && !update.len);
