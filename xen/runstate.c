@@ -243,9 +243,9 @@ TEST("times that the VMM sets are those that the guest sees")
 /* As the request itself makes the vCPU begin to run anew, time that is added to one state is taken from others. */
 TEST("times that the VMM adds are added, and the state stays if it says none")
 {
-	struct xen_runstate_attribute add = {
-		.state = ~0ull, .time = { -11 * SEVENTH, 2 * SEVENTH, 4 * SEVENTH, 5 * SEVENTH }
-	};
+	struct xen_runstate_attribute add = { .state = ~0ull,
+					      .time = { 0ull - 11 * SEVENTH, 2 * SEVENTH,
+							4 * SEVENTH, 5 * SEVENTH } };
 	struct xen_runstate before, after;
 	volatile void *area;
 
