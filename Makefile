@@ -131,6 +131,16 @@ $(GMEM_PROGRAMS): build/%: build/hosted/%.o $(GMEM_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -static -pthread $^ -o $@
 
+# And those of SNP VMs.
+SNP_OBJECTS := $(patsubst %.c,build/hosted/%.o,$(wildcard host/tests/snp/common/*.c)) \
+	build/hosted/host/tests/snp/common/program.o $(HOSTED_HARNESS)
+
+SNP_PROGRAMS := $(patsubst %.c,build/%,$(wildcard host/tests/snp/*.c))
+
+$(SNP_PROGRAMS): build/%: build/hosted/%.o $(SNP_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -static $^ -o $@
+
 build/host/tests/%: build/hosted/host/tests/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $^ -o $@

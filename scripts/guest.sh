@@ -50,6 +50,7 @@ vmrun_options() {
 		gmem-ram) options+=(--ram gmem) ;;
 		private-memory) options+=(--ram private) ;;
 		snp | sev-es | snp=* | sev-es=*) options+=("--$need") ;;
+		snp-2m) options+=(--gmem-2m) ;;
 		force-emulation) options+=(--force-emulation) ;;
 		esac
 	done

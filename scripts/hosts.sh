@@ -27,6 +27,7 @@
 #	userfaultfd	pages of RAM are made absent where the guest says so (lib/vmrun/vmm.h)
 #	swap		the host's kernel swaps pages of RAM out where the guest says so, to where reading takes time
 #	snp		the guest is an SEV-SNP guest, on a CPU that has SEV-SNP or on the software SNP platform (docs/snp.md)
+#	snp-2m		private memory of the guest comes by pages of 2 MiB where it can (kvm.gmem_2m, docs/snp.md)
 #	sev-es		the guest is an SEV-ES guest, on a CPU that has SEV-ES or on that platform
 #	kvm-hide	KVM refuses those of its features whose CPUID bits (kvm-hide=0x4010) are not shown
 
@@ -55,7 +56,7 @@ qemu_hosts="nested xen tcg"
 xen_choice=debian
 # shellcheck disable=SC2034
 all_needs="kvm xen xen-hcall hyperv hyperv-enforce hyperv-synic hyperv-hide cet requests gmem gmem-ram private-memory"
-all_needs+=" force-emulation userfaultfd swap snp sev-es kvm-hide xen-shared-info xen-runstate xen-evtchn"
+all_needs+=" force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide xen-shared-info xen-runstate xen-evtchn"
 : "${top:?is to be set by the script that sources this one}"
 # shellcheck source=scripts/cache.sh
 source "$top/scripts/cache.sh"
@@ -104,9 +105,9 @@ offers_of() { # HOST KERNEL VMM
 		elif [[ $1 == nested && $2 == *+snp && $2 != stock-* ]]; then
 			lacking "$all_needs" "cet xen"
 		elif [[ $1 == nested ]]; then
-			lacking "$all_needs" "cet xen snp sev-es"
+			lacking "$all_needs" "cet xen snp snp-2m sev-es"
 		else
-			lacking "$all_needs" "xen snp sev-es"
+			lacking "$all_needs" "xen snp snp-2m sev-es"
 		fi
 		;;
 	xen)
@@ -124,7 +125,7 @@ offers_of() { # HOST KERNEL VMM
 		[[ ! -x $vmrun ]] || offers=$(offered_by_probe "$("$vmrun" --probe 2>/dev/null)")
 		# QEMU answers Xen hypercalls itself, in place of vmrun's table, and no requests.
 		if [[ $3 == qemu ]]; then
-			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp sev-es kvm-hide hyperv-synic hyperv-hide xen-shared-info xen-runstate xen-evtchn"
+			lacking "$offers" "xen-hcall requests gmem-ram private-memory force-emulation userfaultfd swap snp snp-2m sev-es kvm-hide hyperv-synic hyperv-hide xen-shared-info xen-runstate xen-evtchn"
 		else
 			echo "$offers"
 		fi

@@ -23,6 +23,7 @@
 #include <x86/memory.h>
 #include <x86/msr.h>
 #include <x86/registers.h>
+#include <x86/time.h>
 #include <x86/vectors.h>
 #include <x86/xsave.h>
 
@@ -241,6 +242,24 @@ TEST("RDPMC of a counter that does not exist is answered by #GP")
 	EXPECT_EQ(answer.info_1, GHCB_EXCEPTION);
 	EXPECT_EQ(GHCB_EVENT_VECTOR(answer.info_2), GP);
 	EXPECT_NE(answer.info_2 & GHCB_EVENT_VALID, 0);
+}
+
+/* What is not said to be valid has no meaning: RAX and RDX are the TSC, RCX is TSC_AUX. */
+TEST("RDTSCP gives a TSC that goes on")
+{
+	struct ghcb_hold hold;
+	struct ghcb *ghcb = ghcb_take(&hold);
+	struct answer answer = { 0 };
+	uint64_t before = rdtsc(), tsc;
+	struct x86_fault fault;
+
+	fault = FAULT_OF(answer = exit_by(ghcb, SVM_EXIT_RDTSCP, 0, 0));
+	tsc = ghcb->rdx << 32 | (uint32_t)ghcb->rax;
+	ghcb_release(&hold);
+	EXPECT_FAULT_EQ(fault, NO_FAULT, 0);
+	expect(answer, GHCB_NO_ACTION, 0);
+	EXPECT_GE(tsc, before);
+	EXPECT_LE(tsc, rdtsc());
 }
 
 static struct cpuid xsave_leaf(unsigned int subleaf, uint64_t xcr0, bool has_xss, uint64_t xss)

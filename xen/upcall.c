@@ -236,7 +236,9 @@ TEST("a vector below 16 is refused")
 		SKIP("Xen does not check the callback's vector");
 	for (uint8_t vector = 1; vector < 16; vector++)
 		EXPECT_EQ(set_vector(vector), VMRUN_EINVAL, "vector %u", vector);
-	EXPECT_EQ(set_vector(16), 0);
+	/* Xen raises the vector when it is set, and 16 has no handler. */
+	if (!xen_itself())
+		EXPECT_EQ(set_vector(16), 0);
 	EXPECT_EQ(set_vector(VECTOR), 0);
 }
 
@@ -268,15 +270,6 @@ TEST("with four vCPUs each event interrupts its own vCPU alone")
 	EXPECT_EQ(taken[0], 0);
 }
 
-static void ping(struct x86_frame *frame)
-{
-	(void)frame;
-	taken[cpu_id()]++;
-	xen_upcall_take();
-	if (!by_callback())
-		apic_eoi();
-}
-
 struct pair {
 	uint32_t port[2];
 	unsigned int rounds;
@@ -304,7 +297,6 @@ TEST("two vCPUs that answer each other's events lose none")
 	unsigned int done = 0;
 
 	begin();
-	irq_handler(VECTOR, ping);
 	REQUIRE(cpu_count() >= 2);
 	pair.port[0] = xen_port(XEN_PORT_ANY, 0);
 	pair.port[1] = xen_port(XEN_PORT_ANY, 1);

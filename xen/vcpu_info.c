@@ -216,8 +216,8 @@ TEST("the VMM is told where it is, and may name it by its own address")
 	place_back();
 }
 
-/* The last point: after it Xen does not place it again. Xen copies what there was. */
-TEST("Xen places it once, with what was in it, and events go there")
+/* The last point: after it Xen does not place it again. What may have come meanwhile is not to be lost (map_vcpu_info). */
+TEST("Xen places it once, marks everything as pending, and events go there")
 {
 	uint32_t port = begin();
 	uint8_t *page = page_alloc();
@@ -226,6 +226,9 @@ TEST("Xen places it once, with what was in it, and events go there")
 	if (!xen_itself())
 		SKIP("the hypervisor is not Xen itself: KVM's VMM places it as often as it likes");
 	ASSERT_EQ(xen_place_vcpu_info(info), 0);
+	EXPECT_EQ(info->upcall_pending, 1);
+	EXPECT_EQ(info->pending_sel, ~0ul);
+	xen_upcall_take();
 	expect_event(info, port, "moved");
 	EXPECT_EQ(xen_place_vcpu_info(info), -XEN_EINVAL, "again");
 }

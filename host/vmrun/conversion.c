@@ -115,6 +115,17 @@ static bool is_stale(const struct vcpu *vcpu, const struct gmem_fault *fault)
 	return vm->options->sev.kind == SEV_NONE || memory_is_private(fault->gpa) == private;
 }
 
+/* An SEV-SNP guest's page comes into its new state as if the guest had asked for that. */
+static int32_t convert(const struct vcpu *vcpu, const struct gmem_fault *fault)
+{
+	const struct vm *vm = vcpu->vm;
+
+	if (vm->options->sev.kind == SEV_SNP && memory_is_ram(vm, fault->gpa))
+		return psc_change(vm, fault->gpa, fault->size,
+				  vcpu->fault_attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE);
+	return conversion_set(vm, fault->gpa, fault->size, vcpu->fault_attributes);
+}
+
 bool conversion_fault(struct vcpu *vcpu)
 {
 	const struct gmem_fault *fault = (const struct gmem_fault *)vcpu->run->padding;
@@ -128,8 +139,7 @@ bool conversion_fault(struct vcpu *vcpu)
 		return true;
 	switch (vcpu->fault_way) {
 	case VMRUN_FAULT_CONVERT:
-		return conversion_set(vcpu->vm, fault->gpa, fault->size, vcpu->fault_attributes) ==
-		       0;
+		return convert(vcpu, fault) == 0;
 	case VMRUN_FAULT_RAISE:
 		return raise_machine_check(vcpu);
 	default:
@@ -141,6 +151,9 @@ int32_t conversion_fault_way(struct vcpu *vcpu, uint64_t way, uint64_t attribute
 {
 	if (way >= VMRUN_FAULT_WAYS)
 		return -EINVAL;
+	/* The CPU takes no exception for a guest whose registers nobody knows. */
+	if (way == VMRUN_FAULT_RAISE && vcpu->vm->options->sev.kind != SEV_NONE)
+		return -EOPNOTSUPP;
 	vcpu->fault_way = (enum vmrun_fault_way)way;
 	vcpu->fault_attributes = attributes;
 	for (unsigned int i = VMRUN_RECORD_FAULTS; i <= VMRUN_RECORD_FAULT_SIZE; i++)

@@ -11,12 +11,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "undo.h"
 
 /* Tells what vmrun set from what the user did. */
 #define OURS	  0x40
@@ -80,23 +81,6 @@ void emulation_end(void)
 	lock(fd, LOCK_UN);
 }
 
-static void end_by_signal(int number)
-{
-	emulation_end();
-	signal(number, SIG_DFL);
-	raise(number);
-}
-
-/* Those that end a process and may be sent to vmrun from outside; one that is ignored stays so. */
-static void watch_signals(void)
-{
-	static const int numbers[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		if (signal(numbers[i], end_by_signal) == SIG_IGN)
-			signal(numbers[i], SIG_IGN);
-}
-
 /* access() alone would let root write to what the kernel has made read-only. */
 static bool is_writable(const char *parameter)
 {
@@ -137,7 +121,7 @@ bool emulation_begin(const char *parameter, struct message *why)
 	if (!lock(fd, LOCK_SH))
 		return refuse(why, "%s: it cannot be locked: %s", parameter, strerror(errno));
 	lock_fd = fd;
-	watch_signals();
+	undo_at_end(emulation_end);
 	if (!write_value(fd, OURS_TEXT))
 		return refuse(why, "%s: %s", parameter, strerror(errno));
 	return true;

@@ -24,7 +24,7 @@ bool emulation_offered(const char *parameter, struct message *detail);
 /* Switches it on until emulation_end(). False with cause and cure in *why. */
 bool emulation_begin(const char *parameter, struct message *why);
 
-/* To be called before the process ends. Does nothing if emulation_begin() did not. */
+/* Called at the end of the process (undo.h). Does nothing if emulation_begin() did not. */
 void emulation_end(void);
 
 #endif

@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "emulation.h"
 #include "options.h"
 #include "say.h"
+#include "undo.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -65,6 +65,6 @@ void end_now(const struct vm *vm, int status)
 {
 	if (vm->options->stats)
 		say_statistics(vm);
-	emulation_end();
+	undo_now();
 	_exit(status);
 }

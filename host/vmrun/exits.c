@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <uapi/kvm.h>
+#include <vmrun/snp.h>
 
 #include "memory.h"
 #include "say.h"
@@ -14,6 +15,9 @@
 /* Where an x86 CPU begins after a reset. */
 #define RESET_CS_BASE 0xffff0000
 #define RESET_RIP     0xfff0
+
+/* GHCB specification, table 3: a termination request. */
+#define TERMINATION 0x100
 
 /*
  * By number (include/uapi/linux/kvm.h of Linux 7.2) and not by KVM_EXIT_*: the headers that vmrun
@@ -155,6 +159,82 @@ void exits_say_details(const struct vcpu *vcpu)
 		break;
 	default:
 		say("  exit reason %u", run->exit_reason);
+	}
+}
+
+/* GHCB specification, table 3, request 0x100: the reasons of set 0. */
+static const char *const specified_ends[] = {
+	[0] = "general termination",
+	[1] = "the hypervisor's versions of the GHCB protocol do not serve it",
+	[2] = "the hypervisor lacks features of SEV-SNP",
+};
+
+/* As enum vmrun_sev_term says. */
+static const char *const suite_ends[VMRUN_SEV_TERM_REASONS] = {
+	[VMRUN_SEV_TERM_BOOT] = "it did not find what vmrun hands over",
+	[VMRUN_SEV_TERM_PROTOCOL] =
+		"the hypervisor's versions of the GHCB protocol do not serve it",
+	[VMRUN_SEV_TERM_C_BIT] = "CPUID page and SEV information disagree on the C-bit",
+	[VMRUN_SEV_TERM_FEATURES] = "the hypervisor lacks features of SEV-SNP",
+	[VMRUN_SEV_TERM_REGISTER] = "the hypervisor did not register its GHCB",
+	[VMRUN_SEV_TERM_PSC] = "a page state change failed",
+	[VMRUN_SEV_TERM_PVALIDATE] = "PVALIDATE failed, or changed nothing",
+	[VMRUN_SEV_TERM_RESPONSE] = "a response of the MSR protocol is not known",
+	[VMRUN_SEV_TERM_PANIC] = "a panic whose words did not get out",
+};
+
+/*
+ * KVM hands on the GHCB MSR. It also comes when the guest has not asked for it: with a request that the protocol of this
+ * kind of guest does not have (arch/x86/kvm/svm/sev.c, sev_handle_vmgexit_msr_protocol).
+ */
+static void say_termination(const struct vcpu *vcpu)
+{
+	uint64_t msr = vcpu->run->system_event.data[0];
+	unsigned int code = msr & 0xfff, set = msr >> 12 & 0xf, reason = msr >> 16 & 0xff;
+
+	if (!code)
+		say("vCPU %u: the guest asks for its termination by its GHCB at %#" PRIx64,
+		    vcpu->id, msr);
+	else if (code != TERMINATION)
+		say("vCPU %u: KVM ends the guest for a request of the GHCB MSR protocol that it may "
+		    "not make: %#" PRIx64,
+		    vcpu->id, msr);
+	else
+		say("vCPU %u: the guest asks for its termination: set %#x, reason %u (%s)",
+		    vcpu->id, set, reason,
+		    set == VMRUN_SEV_TERM_SET ? LOOKUP(suite_ends, reason)
+		    : set == 0		      ? LOOKUP(specified_ends, reason)
+					      : "a set unknown to this vmrun");
+}
+
+static void say_wrong_access(const struct vcpu *vcpu)
+{
+	const struct gmem_fault *fault = (const struct gmem_fault *)vcpu->run->padding;
+	bool private = fault->flags & KVM_MEMORY_EXIT_FLAG_PRIVATE;
+
+	if (memory_is_ram(vcpu->vm, fault->gpa))
+		say("vCPU %u: %s access (C-bit %s) to the page at %#" PRIx64 ", which is %s",
+		    vcpu->id, private ? "a private" : "a shared", private ? "set" : "clear",
+		    (uint64_t)fault->gpa, memory_is_private(fault->gpa) ? "private" : "shared");
+	else
+		say("vCPU %u: %s access (C-bit %s) to %#" PRIx64 ", where no RAM is", vcpu->id,
+		    private ? "a private" : "a shared", private ? "set" : "clear",
+		    (uint64_t)fault->gpa);
+}
+
+void exits_say_encrypted(const struct vcpu *vcpu, const char *cause, bool reason)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	if (reason && run->exit_reason == KVM_EXIT_MEMORY_FAULT) {
+		say_wrong_access(vcpu);
+	} else if (reason && run->exit_reason == KVM_EXIT_SYSTEM_EVENT &&
+		   run->system_event.type == KVM_SYSTEM_EVENT_SEV_TERM) {
+		say_termination(vcpu);
+	} else {
+		say("vCPU %u: %s", vcpu->id, cause);
+		if (reason && run->exit_reason != KVM_EXIT_SHUTDOWN)
+			exits_say_details(vcpu);
 	}
 }
 

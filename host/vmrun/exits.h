@@ -5,6 +5,7 @@
 #ifndef VMRUN_EXITS_H
 #define VMRUN_EXITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vcpu;
@@ -14,6 +15,12 @@ const char *exits_name(uint32_t reason);
 
 /* Says what KVM tells about the exit in vcpu->run beyond its reason. */
 void exits_say_details(const struct vcpu *vcpu);
+
+/*
+ * For an encrypted guest, whose registers are not to be seen: says in one line how it ended, where that can be told.
+ * With reason vcpu->run tells; else only the cause is said.
+ */
+void exits_say_encrypted(const struct vcpu *vcpu, const char *cause, bool reason);
 
 /* Says the registers in vcpu->state and the code at RIP. */
 void exits_say_registers(const struct vcpu *vcpu);

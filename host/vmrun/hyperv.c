@@ -112,12 +112,14 @@ bool hyperv_event(struct vcpu *vcpu, uint32_t type)
 	if (!vcpu->expected_event || vcpu->expected_event != type)
 		return false;
 	vcpu->events++;
+	vcpu->memory_record[VMRUN_RECORD_EVENT_DATA] = vcpu->run->system_event.data[0];
 	return true;
 }
 
 int32_t hyperv_expect_event(struct vcpu *vcpu, uint64_t type, uint64_t *value)
 {
-	if (type != 0 && type != KVM_SYSTEM_EVENT_RESET && type != KVM_SYSTEM_EVENT_CRASH)
+	if (type != 0 && type != KVM_SYSTEM_EVENT_RESET && type != KVM_SYSTEM_EVENT_CRASH &&
+	    type != KVM_SYSTEM_EVENT_SEV_TERM)
 		return -EINVAL;
 	*value = vcpu->events;
 	vcpu->events = 0;

@@ -19,6 +19,7 @@
 #include "elf.h"
 #include "emulation.h"
 #include "end.h"
+#include "gmem_2m.h"
 #include "layout.h"
 #include "multiboot.h"
 #include "options.h"
@@ -58,6 +59,7 @@ static const char help[] =
 	"  --snp[=WORD,...]   an SEV-SNP guest; WORD: the policy (0x30000), features=BITS of the\n"
 	"                     VMSA, ghcb=VERSION (2), certs (KVM asks for certificates)\n"
 	"  --sev-es[=WORD,...] an SEV-ES guest; as --snp (policy 0x5), without certs\n"
+	"  --gmem-2m          with --snp: private memory by pages of 2 MiB (software platform)\n"
 	"  --force-emulation  switch KVM's forced emulation prefix on for the run\n"
 	"  --timeout SECONDS  time limit, such as 10 or 0.5 (none)\n"
 	"  --stats            times and number of exits on stderr at the end\n"
@@ -124,6 +126,8 @@ static __attribute__((noreturn)) void run(struct vm *vm, const struct options *o
 	uint32_t info;
 	const uint8_t *file = map_guest(options->guest, &size);
 
+	if (options->gmem_2m && !gmem_2m_begin(GMEM_2M_PARAMETER, &why))
+		fail("--gmem-2m: %s", why.text);
 	vm_create(vm, options);
 	info = load_guest(vm, file, size, &image);
 	if (options->sev.kind != SEV_NONE)

@@ -159,6 +159,8 @@ static bool set_flag(struct options *options, const char *name)
 		options->synic = true;
 	else if (!strcmp(name, "--force-emulation"))
 		options->force_emulation = true;
+	else if (!strcmp(name, "--gmem-2m"))
+		options->gmem_2m = true;
 	else if (!strcmp(name, "--stats"))
 		options->stats = true;
 	else if (!strcmp(name, "--probe"))
@@ -308,6 +310,9 @@ bool options_complete(struct options *options, struct message *why)
 			      "--hide-hyperv is about the Hyper-V features: give --hyperv too");
 	if (options->sev.kind != SEV_NONE && !check_sev(options, why))
 		return false;
+	if (options->gmem_2m && options->sev.kind != SEV_SNP)
+		return refuse(why,
+			      "--gmem-2m is about the memory of SEV-SNP guests: give --snp too");
 	if (options->sev.kind == SEV_SNP)
 		options->ram = RAM_PRIVATE;
 	if (options->xen && !options->xen_msr)

@@ -33,6 +33,7 @@ struct options {
 	struct hidden_bits hide_hyperv[HIDDEN_MAX + 1];
 	bool force_emulation;
 	struct sev_options sev;
+	bool gmem_2m;
 	bool stats;
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "emulation.h"
+#include "gmem_2m.h"
 #include "memory.h"
 #include "pages.h"
 #include "sev_host.h"
@@ -133,6 +134,15 @@ static void probe_sev(int fd, enum sev_kind kind)
 	print(sev_options_name(kind), yes, detail.text);
 }
 
+static void probe_gmem_2m(int fd)
+{
+	struct message detail;
+	bool yes = sev_host_offers(fd, SEV_SNP, &detail) &&
+		   gmem_2m_offered(GMEM_2M_PARAMETER, &detail);
+
+	print("snp-2m", yes, detail.text);
+}
+
 static void probe_capabilities(int fd)
 {
 	unsigned int xen = vm_capability(fd, KVM_CAP_XEN_HVM);
@@ -161,6 +171,7 @@ static void probe_capabilities(int fd)
 	probe_swap();
 	probe_sev(fd, SEV_SNP);
 	probe_sev(fd, SEV_ES);
+	probe_gmem_2m(fd);
 	print("kvm-hide", vm_capability(fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID),
 	      "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
 }
@@ -186,7 +197,8 @@ void probe(void)
 					     "xen-shared-info",
 					     "xen-runstate",
 					     "xen-evtchn",
-					     "sev-es" };
+					     "sev-es",
+					     "snp-2m" };
 	struct message why;
 	int fd = vm_open_kvm(&why);
 

@@ -2,8 +2,10 @@
 #include "psc.h"
 
 #include <errno.h>
+#include <linux/kvm_para.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <uapi/kvm.h>
 #include <vmrun/abi.h>
 
@@ -33,7 +35,7 @@ static bool is_ram(const struct vm *vm, uint64_t gpa, uint64_t pages)
 	return gpa % PAGE == 0 && gpa <= vm->ram.size && pages <= (vm->ram.size - gpa) / PAGE;
 }
 
-static int32_t change(const struct vm *vm, uint64_t gpa, uint64_t size, bool private)
+int32_t psc_change(const struct vm *vm, uint64_t gpa, uint64_t size, bool private)
 {
 	int32_t status;
 
@@ -65,7 +67,7 @@ uint64_t psc_answer(struct vcpu *vcpu, uint64_t number, uint64_t gpa, uint64_t p
 		return EINVAL;
 	}
 	if (attributes & ~(SIZES | VMRUN_MAP_ENCRYPTED) || !is_ram(vm, gpa, pages) ||
-	    change(vm, gpa, pages * PAGE, attributes & VMRUN_MAP_ENCRYPTED))
+	    psc_change(vm, gpa, pages * PAGE, attributes & VMRUN_MAP_ENCRYPTED))
 		return EINVAL;
 	return 0;
 }
@@ -94,6 +96,16 @@ int32_t psc_fail(struct vcpu *vcpu, uint64_t skip)
 	vcpu->psc_fail = vcpu->memory_record[VMRUN_RECORD_CALLS] + skip;
 	vcpu->psc_fails = true;
 	return 0;
+}
+
+int32_t psc_capability(const struct vcpu *vcpu, bool on)
+{
+	struct kvm_enable_cap enable = { .cap = KVM_CAP_EXIT_HYPERCALL,
+					 .args = { on ? 1u << KVM_HC_MAP_GPA_RANGE : 0 } };
+
+	if (vcpu->vm->options->sev.kind == SEV_NONE)
+		return -EOPNOTSUPP;
+	return ioctl(vcpu->vm->fd, KVM_ENABLE_CAP, &enable) < 0 ? -errno : 0;
 }
 
 int32_t psc_private_pages(const struct vcpu *vcpu, uint64_t gpa, uint64_t size, uint64_t *count)

@@ -124,6 +124,8 @@ static int32_t serve_psc(struct vcpu *vcpu, struct vmrun_request *request)
 				  &request->flags);
 	case VMRUN_MAP_FAIL:
 		return psc_fail(vcpu, request->id);
+	case VMRUN_MAP_CAPABILITY:
+		return psc_capability(vcpu, request->id);
 	case VMRUN_PRIVATE_PAGES:
 		return psc_private_pages(vcpu, request->id, request->value, &request->value);
 	default:

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "emulation.h"
+#include "undo.h"
 
 static void say_arguments(const char *format, va_list arguments)
 {
@@ -41,6 +41,6 @@ void fail(const char *format, ...)
 	va_start(arguments, format);
 	say_arguments(format, arguments);
 	va_end(arguments);
-	emulation_end();
+	undo_now();
 	_exit(STATUS_FAILED);
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "sev_options.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "options.h"
 
 /* SNP firmware ABI, 4.3 "Guest Policy": bit 17 is reserved and must be set; 16: SMT is allowed. */
-#define POLICY_SNP 0x30000
+#define POLICY_SNP	0x30000
+#define POLICY_SNP_MUST 0x20000
 /* SEV API, 2 "Guest Policy": no debugging; SEV-ES is required. */
-#define POLICY_SEV_ES	0x5
-#define POLICY_SEV_MASK 0xffffffff
+#define POLICY_SEV_ES	   0x5
+#define POLICY_SEV_ES_MUST 0x4
+#define POLICY_SEV_MASK	   0xffffffff
 
-#define GHCB_VERSION	2
+#define GHCB_VERSION	   2
 
 const char *sev_options_name(enum sev_kind kind)
 {
@@ -28,6 +31,11 @@ uint64_t sev_options_policy(const struct sev_options *options)
 unsigned int sev_options_ghcb(const struct sev_options *options)
 {
 	return options->ghcb ? (unsigned int)options->ghcb : GHCB_VERSION;
+}
+
+static uint64_t policy_bits(enum sev_kind kind)
+{
+	return kind == SEV_SNP ? POLICY_SNP_MUST : POLICY_SEV_ES_MUST;
 }
 
 static bool parse_word(struct sev_options *options, const char *word)
@@ -71,9 +79,14 @@ bool sev_options_parse(struct sev_options *options, enum sev_kind kind, const ch
 	return true;
 }
 
-/* KVM refuses these without telling why (arch/x86/kvm/svm/sev.c, __sev_guest_init). */
+/* KVM or the firmware refuse these without telling why. */
 bool sev_options_complete(const struct sev_options *options, struct message *why)
 {
+	uint64_t policy = sev_options_policy(options), must = policy_bits(options->kind);
+
+	if ((policy & must) != must)
+		return refuse(why, "--%s=%#" PRIx64 ": bit %#" PRIx64 " of the policy must be set",
+			      sev_options_name(options->kind), policy, must);
 	if (options->kind == SEV_SNP && options->ghcb == 1)
 		return refuse(why,
 			      "--snp: version 1 of the GHCB knows no SEV-SNP: leave ghcb=1 out");

@@ -130,15 +130,19 @@ static __attribute__((noreturn)) void park(struct vcpu *vcpu)
 	wait_for_the_end();
 }
 
-static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause)
+/* With reason, that of vcpu->run belongs to the cause. */
+static __attribute__((noreturn)) void die(struct vcpu *vcpu, const char *cause, bool reason)
 {
 	if (!end_claim())
 		park(vcpu);
+	if (vcpu->vm->options->sev.kind != SEV_NONE) {
+		exits_say_encrypted(vcpu, cause, reason);
+		end_now(vcpu->vm, STATUS_DIED);
+	}
 	vcpu_get_state(vcpu);
 	say("vCPU %u: %s", vcpu->id, cause);
 	exits_say_details(vcpu);
-	if (vcpu->vm->options->sev.kind == SEV_NONE)
-		exits_say_registers(vcpu);
+	exits_say_registers(vcpu);
 	end_now(vcpu->vm, STATUS_DIED);
 }
 
@@ -146,7 +150,7 @@ void vcpu_complete_exit(struct vcpu *vcpu)
 {
 	vcpu->run->immediate_exit = 1;
 	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0 || errno != EINTR)
-		die(vcpu, "KVM_RUN with immediate_exit did not return with EINTR");
+		die(vcpu, "KVM_RUN with immediate_exit did not return with EINTR", false);
 	vcpu->exits++;
 	vcpu->run->immediate_exit = 0;
 }
@@ -221,6 +225,12 @@ static bool handle_exit(struct vcpu *vcpu)
 	}
 }
 
+static bool is_memory_fault(const struct vcpu *vcpu, int error)
+{
+	return (error == EFAULT || error == EHWPOISON) &&
+	       vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT;
+}
+
 /* What KVM_RUN failed with. Returns whether the guest goes on. */
 static bool handle_error(struct vcpu *vcpu, int error)
 {
@@ -228,10 +238,7 @@ static bool handle_error(struct vcpu *vcpu, int error)
 	if (error == EINTR || error == EAGAIN)
 		return true;
 	/* With all other errors the reason is an old one (api.rst, KVM_EXIT_MEMORY_FAULT). */
-	if ((error == EFAULT || error == EHWPOISON) &&
-	    vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
-		return conversion_fault(vcpu);
-	return false;
+	return is_memory_fault(vcpu, error) && conversion_fault(vcpu);
 }
 
 /* What it failed with, in words. */
@@ -256,9 +263,10 @@ void vcpu_run(struct vcpu *vcpu)
 		if (result == 0 && handle_exit(vcpu))
 			continue;
 		if (result == 0)
-			die(vcpu, exits_name(vcpu->run->exit_reason));
+			die(vcpu, exits_name(vcpu->run->exit_reason), true);
 		if (!handle_error(vcpu, error))
-			die(vcpu, error_text(vcpu, error, cause, sizeof(cause)));
+			die(vcpu, error_text(vcpu, error, cause, sizeof(cause)),
+			    is_memory_fault(vcpu, error));
 		if (watchdog_wants_stop())
 			park(vcpu);
 	}

@@ -49,25 +49,35 @@ static bool is_started(const struct vcpu *vcpu)
 	       vcpu->state.mp.mp_state != KVM_MP_STATE_INIT_RECEIVED;
 }
 
+/* Of an encrypted guest nobody knows the registers. */
+static bool is_open(const struct vcpu *vcpu)
+{
+	return vcpu->vm->options->sev.kind == SEV_NONE;
+}
+
 /* Only an NMI or INIT could still wake it, and nothing is left to send one if all are so. */
 static bool is_dead(const struct vcpu *vcpu)
 {
-	return is_halted(vcpu) && !(vcpu->state.regs.rflags & RFLAGS_IF);
+	return is_open(vcpu) && is_halted(vcpu) && !(vcpu->state.regs.rflags & RFLAGS_IF);
 }
 
 static void describe(const struct vcpu *vcpu, char *text, size_t size)
 {
-	uint64_t rip = vcpu->state.regs.rip;
+	char rip[32] = "";
 
+	if (is_open(vcpu))
+		snprintf(rip, sizeof(rip), " (RIP=%#" PRIx64 ")", (uint64_t)vcpu->state.regs.rip);
 	if (is_dead(vcpu))
-		snprintf(text, size, "is halted with interrupts off (RIP=%#" PRIx64 ")", rip);
+		snprintf(text, size, "is halted with interrupts off%s", rip);
 	else if (is_halted(vcpu))
-		snprintf(text, size, "is halted and waits for an interrupt (RIP=%#" PRIx64 ")",
-			 rip);
+		snprintf(text, size, "is halted and waits for an interrupt%s%s", rip,
+			 is_open(vcpu) ? "" : ", or was not started");
 	else if (!is_started(vcpu))
 		snprintf(text, size, "was not started");
+	else if (is_open(vcpu))
+		snprintf(text, size, "still runs at RIP=%#" PRIx64, (uint64_t)vcpu->state.regs.rip);
 	else
-		snprintf(text, size, "still runs at RIP=%#" PRIx64, rip);
+		snprintf(text, size, "still runs");
 }
 
 static const struct vcpu *find_unparked(const struct vm *vm)
@@ -159,7 +169,8 @@ static int judge(const struct vm *vm)
 	else
 		say("the guest did not end within %s s: vCPU %u %s", limit, vcpu->id, text);
 	say_all(vm, vcpu);
-	exits_say_registers(vcpu);
+	if (is_open(vcpu))
+		exits_say_registers(vcpu);
 	return status;
 }
 

@@ -72,7 +72,7 @@ enum ghcb_cpuid_register { GHCB_CPUID_EAX, GHCB_CPUID_EBX, GHCB_CPUID_ECX, GHCB_
 #define GHCB_SHARED_BUFFER_SIZE 2032
 
 /* GHCB specification, table 6 "GHCB Layout". */
-struct __attribute__((packed)) ghcb {
+struct __attribute__((packed, aligned(8))) ghcb {
 	uint8_t reserved_000[0xcb];
 	uint8_t cpl;
 	uint8_t reserved_0cc[0x140 - 0xcc];

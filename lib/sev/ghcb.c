@@ -104,7 +104,7 @@ void ghcb_exit_raw(uint64_t gpa)
 
 uint32_t ghcb_exit(struct ghcb *ghcb, uint64_t event, uint64_t info_1, uint64_t info_2)
 {
-	ghcb->protocol_version = GHCB_VERSION;
+	ghcb->protocol_version = sev.version;
 	ghcb->usage = 0;
 	GHCB_SET(ghcb, sw_exit_code, event);
 	GHCB_SET(ghcb, sw_exit_info_1, info_1);

@@ -27,9 +27,10 @@
 #define VA_SHARED 0x200000000000ul
 
 struct sev_state {
-	bool es, snp;			   /* an SNP guest is an SEV-ES guest also */
-	uint64_t features;		   /* SEV_FEATURES of the VMSA */
-	uint64_t hv_features;		   /* GHCB_FEATURE_.. */
+	bool es, snp;	      /* an SNP guest is an SEV-ES guest also */
+	uint16_t version;     /* of the GHCB: 2, or 1 where the hypervisor has no other */
+	uint64_t features;    /* SEV_FEATURES of the VMSA */
+	uint64_t hv_features; /* GHCB_FEATURE_.. */
 	uint64_t cpuid_page, secrets_page; /* 0: there is none */
 	uint64_t ghcb_msr_reset;	   /* what CPU 0 found in the GHCB MSR */
 };

@@ -58,7 +58,10 @@ static unsigned int find_c_bit(void)
 
 	if ((info & GHCB_MSR_INFO_MASK) != GHCB_MSR_SEV_INFO)
 		sev_terminate(VMRUN_SEV_TERM_RESPONSE);
-	if (SEV_INFO_MIN(info) > GHCB_VERSION || SEV_INFO_MAX(info) < GHCB_VERSION)
+	/* SNP is of version 2. */
+	sev.version = SEV_INFO_MAX(info) < GHCB_VERSION ? SEV_INFO_MAX(info) : GHCB_VERSION;
+	if (SEV_INFO_MIN(info) > sev.version || !sev.version ||
+	    (sev.snp && sev.version < GHCB_VERSION))
 		sev_terminate(VMRUN_SEV_TERM_PROTOCOL);
 	if (sev.snp && c_bit_by_page((void *)sev.cpuid_page) != bit)
 		sev_terminate(VMRUN_SEV_TERM_C_BIT);

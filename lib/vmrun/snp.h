@@ -9,7 +9,9 @@
  *
  * The VM
  *	KVM_X86_SNP_VM (or KVM_X86_SEV_ES_VM) made by KVM_SEV_INIT2, by default with GHCB version 2
- *	and no VMSA feature beyond what KVM adds itself. KVM_HC_MAP_GPA_RANGE exits to vmrun, which
+ *	and no VMSA feature beyond what KVM adds itself, and launched with policy 0x30000 (0x5).
+ *	With certs, KVM asks vmrun for certificates when the guest makes an extended request: there
+ *	are none, so the table is a page that begins with the entry of zeros. KVM_HC_MAP_GPA_RANGE exits to vmrun, which
  *	turns it into KVM_SET_MEMORY_ATTRIBUTES, and gives the memory of the state that the pages
  *	leave back to the host (a hole in the guest_memfd, MADV_DONTNEED); a range that is not all
  *	RAM is answered by EINVAL and changes nothing. Services of <vmrun/abi.h> tell of them. An
@@ -27,8 +29,10 @@
  *	NORMAL		those of PT_LOAD segments that hold bytes of the file; zeros fill them up
  *	ZERO		the other pages of PT_LOAD segments, up to the end of their memory size
  *			(SEV-ES: NORMAL, zeros)
- *	NORMAL		the page with struct hvm_start_info, its memory map and command line, the
- *			RSDP, XSDT and MADT, and struct vmrun_sev_boot
+ *	NORMAL		the page with struct hvm_start_info, its memory map, the RSDP, XSDT and
+ *			MADT, and struct vmrun_sev_boot
+ *	UNMEASURED	the page with the command line, so that a guest's measurement is that of its
+ *			image (SEV-ES: NORMAL)
  *	NORMAL		the page tables in use at the entry
  *	CPUID		SNP alone: the leaves of vCPU 0, as the guest gets them by KVM_SET_CPUID2, in
  *			the layout of the SNP firmware ABI; leaf 0x8000001f is one of them. Leaves
@@ -93,7 +97,7 @@ _Static_assert(sizeof(struct vmrun_sev_boot) == 24, "laid out without gaps");
 
 enum vmrun_sev_term {
 	VMRUN_SEV_TERM_BOOT = 1,      /* RSI does not lead to a struct vmrun_sev_boot */
-	VMRUN_SEV_TERM_PROTOCOL = 2,  /* the GHCB's version 2 is not among the host's */
+	VMRUN_SEV_TERM_PROTOCOL = 2,  /* no version of the GHCB that serves is among the host's */
 	VMRUN_SEV_TERM_C_BIT = 3,     /* CPUID page and SEV information disagree, or have none */
 	VMRUN_SEV_TERM_FEATURES = 4,  /* the hypervisor does not have the features of SNP */
 	VMRUN_SEV_TERM_REGISTER = 5,  /* the registration of a GHCB came back with another GFN */

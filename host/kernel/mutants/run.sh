@@ -75,7 +75,7 @@ clear_up() {
 	trap '' INT TERM HUP
 	end_progress
 	end_group
-	[[ -z $folder ]] || forget_snapshot
+	[[ -z $folder ]] || forget_snapshots
 	rm -rf "$work" "$new"
 }
 
@@ -169,13 +169,35 @@ run_tests() { # HOST KERNEL TAP-FOLDER TESTS
 	done
 }
 
+# The kernels that the tests of a mutant run on, as prepare.sh takes them: with the SNP platform in force, or not.
+kernels_of() { # NAME
+	local test requires
+	while IFS=$'\037' read -r test _ _ _ _ _ _ _ requires _; do
+		[[ " ${tests_of[$1]} " == *" $test "* ]] || continue
+		if needs_platform "$requires"; then echo "$folder+snp"; else echo "$folder"; fi
+	done <<<"$records" | sort -u
+}
+
+# Boots the mutant, and leaves in snapshots, one line each: the kernel, a tab, the folder of its snapshot.
+prepare_snapshots() { # NAME
+	local kernel kernels
+	touch "$work/begun"
+	: >"$work/snapshots"
+	mapfile -t kernels < <(kernels_of "$1")
+	for kernel in "${kernels[@]}"; do
+		run_group "$top/host/$on/prepare.sh" "$kernel" >"$work/snapshot" 2>"$log" || return
+		printf '%s\t%s\n' "$kernel" "$(cat "$work/snapshot")" >>"$work/snapshots"
+	done
+}
+
 # A snapshot is 100 MB, and of use for this mutant alone; one that was there before is somebody else's.
-forget_snapshot() {
-	local snapshot offers
-	snapshot=$(cat "$work/snapshot" 2>/dev/null) || return 0
-	offers=$(offers_file "$on" "$folder")
-	[[ $snapshot && $snapshot/manifest -nt $work/begun ]] || return 0
-	rm -rf "$snapshot" "$offers".*
+forget_snapshots() {
+	local kernel snapshot
+	[[ -e $work/snapshots ]] || return 0
+	while IFS=$'\t' read -r kernel snapshot; do
+		[[ $snapshot && $snapshot/manifest -nt $work/begun ]] || continue
+		rm -rf "$snapshot" "$(offers_file "$on" "$kernel")".*
+	done <"$work/snapshots"
 }
 
 # Sets $result and $detail, and for a survivor $blind, the tests that did not see it.
@@ -185,9 +207,8 @@ run_mutant() { # NAME
 	read -ra tests <<<"${tests_of[$1]}"
 	make_kernel "$1" || return 0
 	progress "$1: booting"
-	touch "$work/begun"
 	on=${host_of[$1]}
-	if ! run_group "$top/host/$on/prepare.sh" "$folder" >"$work/snapshot" 2>"$log"; then
+	if ! prepare_snapshots "$1"; then
 		detail=$(last_line "$log")
 		return
 	fi
@@ -199,7 +220,7 @@ run_mutant() { # NAME
 	else
 		detail="the tests did not run: $(last_line "$log")"
 	fi
-	forget_snapshot
+	forget_snapshots
 }
 
 # The tests of all mutants of a host.

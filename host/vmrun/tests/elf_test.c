@@ -349,6 +349,66 @@ TEST("a PVH note of another size is refused")
 	expect_refused("its PVH note holds 2 bytes");
 }
 
+/* Behind PVH's note, in the same segment, one with an entry for encrypted guests. */
+static void add_sev_note(uint32_t description_size, uint64_t entry)
+{
+	const uint32_t head[3] = { 6, description_size, 1 };
+	uint8_t *at = build.file + BUILD_NOTE_OFFSET + 20;
+
+	memcpy(at, head, sizeof(head));
+	memcpy(at + sizeof(head), "vmabi\0\0", 8);
+	memcpy(at + sizeof(head) + 8, &entry, sizeof(entry));
+	build.size = BUILD_NOTE_OFFSET + 20 + sizeof(head) + 8 + sizeof(entry);
+	build_segment64(&build, 1)->p_filesz = build.size - BUILD_NOTE_OFFSET;
+}
+
+TEST("the entry for encrypted guests is found beside PVH's, and is none where there is no note")
+{
+	struct outcome outcome;
+
+	build_elf64(&build);
+	outcome = load();
+	ASSERT_TRUE(outcome.loaded, "%s", outcome.why.text);
+	EXPECT_TRUE(outcome.image.is_64);
+	EXPECT_FALSE(outcome.image.has_sev_entry);
+	add_sev_note(8, BUILD_ENTRY + 0x20);
+	outcome = load();
+	ASSERT_TRUE(outcome.loaded, "%s", outcome.why.text);
+	EXPECT_TRUE(outcome.image.has_sev_entry);
+	EXPECT_EQ(outcome.image.sev_entry, BUILD_ENTRY + 0x20);
+	EXPECT_EQ(outcome.image.entry, BUILD_ENTRY);
+	build_elf32(&build);
+	outcome = load();
+	ASSERT_TRUE(outcome.loaded, "%s", outcome.why.text);
+	EXPECT_FALSE(outcome.image.is_64);
+}
+
+TEST("a wrong entry for encrypted guests is refused")
+{
+	build_elf64(&build);
+	add_sev_note(8, 0x180000);
+	expect_refused("its SEV entry, 0x180000, lies in none of its segments");
+	add_sev_note(8, 0x100000000 + BUILD_ENTRY);
+	expect_refused("its SEV entry, 0x100100010, lies in none of its segments");
+	add_sev_note(5, BUILD_ENTRY);
+	expect_refused("its SEV note holds 5 bytes");
+	add_sev_note(9, BUILD_ENTRY);
+	expect_refused("a note reaches beyond its segment");
+}
+
+TEST("what is loaded can be asked for, segment by segment")
+{
+	struct elf_extent extent;
+
+	build_elf64(&build);
+	ASSERT_TRUE(load().loaded);
+	ASSERT_TRUE(elf_extent(build.file, build.size, 0, &extent));
+	EXPECT_EQ(extent.start, BUILD_ADDRESS);
+	EXPECT_EQ(extent.file_end, BUILD_ADDRESS + BUILD_CODE_SIZE);
+	EXPECT_EQ(extent.end, BUILD_ADDRESS + BUILD_CODE_SIZE + 0x1000);
+	EXPECT_FALSE(elf_extent(build.file, build.size, 1, &extent));
+}
+
 TEST("a note that reaches beyond its segment is refused")
 {
 	static const uint32_t sizes[][2] = {

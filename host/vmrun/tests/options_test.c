@@ -51,6 +51,7 @@ TEST("a guest alone gets the documented defaults")
 	EXPECT_EQ(outcome.options.hide_kvm, 0);
 	EXPECT_FALSE(outcome.options.synic);
 	EXPECT_EQ(outcome.options.hide_hyperv[0].bits, 0);
+	EXPECT_EQ(outcome.options.sev.kind, SEV_NONE);
 	EXPECT_FALSE(outcome.options.stats);
 }
 
@@ -127,6 +128,52 @@ TEST("the Xen MSR is as given, else by whether Hyper-V is there too")
 	EXPECT_TRUE(PARSE("g", "--xen").options.xen);
 }
 
+TEST("an encrypted guest gets its kind's policy, GHCB version and memory, or what is given")
+{
+	static const struct {
+		const char *option;
+		enum sev_kind kind;
+		uint64_t policy, features;
+		unsigned int ghcb;
+		bool certs;
+	} cases[] = {
+		{ "--snp", SEV_SNP, 0x30000, 0, 2, false },
+		{ "--snp=0x1030000", SEV_SNP, 0x1030000, 0, 2, false },
+		{ "--snp=131072", SEV_SNP, 0x20000, 0, 2, false },
+		{ "--snp=0xffffffffffffffff", SEV_SNP, UINT64_MAX, 0, 2, false },
+		{ "--snp=features=0x8000000000000020", SEV_SNP, 0x30000, 0x8000000000000020, 2,
+		  false },
+		{ "--snp=certs,ghcb=2,features=1,0xb0000", SEV_SNP, 0xb0000, 1, 2, true },
+		{ "--sev-es", SEV_ES, 0x5, 0, 2, false },
+		{ "--sev-es=4,ghcb=1", SEV_ES, 4, 0, 1, false },
+		{ "--sev-es=0xffffffff", SEV_ES, 0xffffffff, 0, 2, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct outcome outcome = PARSE("g", cases[i].option);
+		const struct sev_options *sev = &outcome.options.sev;
+
+		EXPECT_TRUE(outcome.good, "%s: %s", cases[i].option, outcome.why.text);
+		EXPECT_EQ(sev->kind, cases[i].kind, "%s", cases[i].option);
+		EXPECT_EQ(sev_options_policy(sev), cases[i].policy, "%s", cases[i].option);
+		EXPECT_EQ(sev->features, cases[i].features, "%s", cases[i].option);
+		EXPECT_EQ(sev_options_ghcb(sev), cases[i].ghcb, "%s", cases[i].option);
+		EXPECT_EQ(sev->certs, cases[i].certs, "%s", cases[i].option);
+		EXPECT_EQ(outcome.options.ram,
+			  cases[i].kind == SEV_SNP ? RAM_PRIVATE : RAM_ANONYMOUS, "%s",
+			  cases[i].option);
+	}
+}
+
+TEST("of two --snp the last one counts as a whole")
+{
+	struct outcome outcome = PARSE("g", "--snp=0x70000,features=1", "--snp");
+
+	EXPECT_TRUE(outcome.good, "%s", outcome.why.text);
+	EXPECT_EQ(sev_options_policy(&outcome.options.sev), 0x30000);
+	EXPECT_EQ(outcome.options.sev.features, 0);
+}
+
 TEST("--probe, --help and --version need no guest")
 {
 	static char *argv[] = { "vmrun", "", NULL };
@@ -194,6 +241,31 @@ TEST("wrong command lines are refused with the cause")
 		{ { "g", "--xen=" }, "--xen=: give an MSR" },
 		{ { "g", "--hyperv=1" }, "--hyperv takes no value" },
 		{ { "g", "--enforce-cpuid" }, "give --hyperv too" },
+		{ { "g", "--snp=" }, "--snp=: give the policy, features=BITS" },
+		{ { "g", "--snp=0x30000," }, "--snp=0x30000,: give the policy" },
+		{ { "g", "--snp=,0x30000" }, "--snp=,0x30000: give the policy" },
+		{ { "g", "--snp=policy" }, "--snp=policy: give the policy" },
+		{ { "g", "--snp=0x10000000000000000" }, "give the policy" },
+		{ { "g", "--snp=features=" }, "give the policy" },
+		{ { "g", "--snp=features=0x00000000000000000000000001" }, "give the policy" },
+		{ { "g", "--snp=ghcb=0" }, "give the policy" },
+		{ { "g", "--snp=ghcb=3" }, "give the policy" },
+		{ { "g", "--snp=0" }, "--snp=0: bit 0x20000 of the policy must be set" },
+		{ { "g", "--snp=0x10000,certs" }, "bit 0x20000 of the policy" },
+		{ { "g", "--sev-es=0x1" }, "--sev-es=0x1: bit 0x4 of the policy must be set" },
+		{ { "g", "--snp=ghcb=1" }, "--snp: version 1 of the GHCB knows no SEV-SNP" },
+		{ { "g", "--sev-es=0x100000000" }, "--sev-es=0x100000000: give the policy" },
+		{ { "g", "--gmem-2m" }, "--gmem-2m is about the memory of SEV-SNP guests" },
+		{ { "g", "--gmem-2m", "--sev-es" }, "give --snp too" },
+		{ { "g", "--sev-es=certs" }, "--sev-es: certificates are SEV-SNP's" },
+		{ { "g", "--snp", "--sev-es" }, "--snp and --sev-es are two kinds" },
+		{ { "g", "--sev-es", "--snp" }, "--snp and --sev-es are two kinds" },
+		{ { "g", "--snp", "--ram=gmem" }, "--snp says itself what memory is made of" },
+		{ { "g", "--snp", "--ram=private" }, "leave --ram private out" },
+		{ { "g", "--ram=gmem", "--sev-es" }, "--sev-es says itself" },
+		{ { "g", "--snp", "--xen" }, "leave --xen out" },
+		{ { "g", "--sev-es", "--hyperv" }, "leave --hyperv out" },
+		{ { "g", "--snp", "--force-emulation" }, "leave --force-emulation out" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
