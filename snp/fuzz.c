@@ -173,6 +173,14 @@ static uint64_t any_msr_request(void)
 	return request;
 }
 
+/* The VMM grants it: the page is RAM. */
+static bool is_change(uint64_t request)
+{
+	unsigned int operation = request >> 52 & 0xf;
+
+	return operation == PSC_PRIVATE || operation == PSC_SHARED;
+}
+
 static const char *msr_round(void)
 {
 	uint64_t request = any_msr_request(), response;
@@ -189,6 +197,8 @@ static const char *msr_round(void)
 		ghcb_msr(ghcb_gpa() | GHCB_MSR_REGISTER_REQ);
 	if (!response_of(code))
 		return response == request ? NULL : "an unknown request of the MSR is answered";
+	if (code == GHCB_MSR_PSC_REQ && (response == GHCB_MSR_PSC_RESP) != is_change(request))
+		return "a page state change is done that is none, or not done";
 	return INFO(response) == response_of(code) ? NULL : "a response of the MSR is not that";
 }
 
@@ -219,6 +229,27 @@ static bool is_psc_result(uint64_t result)
 	       result == PSC_GENERIC;
 }
 
+static bool is_bad(uint64_t entry)
+{
+	unsigned int pages = entry >> 56 & 1 ? LARGE : 1;
+
+	return PSC_CUR_PAGE(entry) > pages || (entry >> PAGE_SHIFT) % pages;
+}
+
+/* An entry that is bad is told as such, and no other is. */
+static const char *check_bad(const struct psc_buffer *before, unsigned int at, uint64_t result)
+{
+	unsigned int from = before->header.cur_entry, end = before->header.end_entry;
+
+	for (unsigned int i = from; result == PSC_DONE && i <= end; i++)
+		if (is_bad(before->entries[i]))
+			return "a bad entry is taken";
+	if ((result == PSC_BAD_ENTRY || result == PSC_GENERIC) &&
+	    (at > end || is_bad(before->entries[at]) != (result == PSC_BAD_ENTRY)))
+		return "a good entry is told to be bad, or a bad one to have failed";
+	return NULL;
+}
+
 static const char *check_psc(const struct psc_buffer *before, const struct psc_buffer *after,
 			     uint64_t result)
 {
@@ -242,7 +273,7 @@ static const char *check_psc(const struct psc_buffer *before, const struct psc_b
 		if (change && (i < from || i > end || i >= after->header.cur_entry))
 			return "an entry is changed that was none of the request's";
 	}
-	return NULL;
+	return check_bad(before, after->header.cur_entry, result);
 }
 
 static const char *psc_round(void)
@@ -405,6 +436,26 @@ static void fill_ghcb(struct ghcb *ghcb)
 		ghcb->valid_bitmap[below_limit(sizeof(ghcb->valid_bitmap))] = any_number();
 }
 
+/* The bits of the words that are given back, and no others. */
+static bool bitmap_is_right(const struct ghcb *ghcb)
+{
+	static const unsigned int given[] = { GHCB_BIT(rax),
+					      GHCB_BIT(rbx),
+					      GHCB_BIT(rcx),
+					      GHCB_BIT(rdx),
+					      GHCB_BIT(sw_exit_info_1),
+					      GHCB_BIT(sw_exit_info_2) };
+	uint8_t bitmap[sizeof(ghcb->valid_bitmap)];
+
+	memcpy(bitmap, ghcb->valid_bitmap, sizeof(bitmap));
+	for (unsigned int i = 0; i < COUNT_OF(given); i++)
+		bitmap[given[i] / 8] &= ~(1u << given[i] % 8);
+	for (unsigned int i = 0; i < sizeof(bitmap); i++)
+		if (bitmap[i])
+			return false;
+	return true;
+}
+
 /* What the hypervisor may write to. */
 static bool is_answer(unsigned int word, bool reads)
 {
@@ -429,6 +480,8 @@ static const char *check_answer(const struct ghcb *ghcb)
 	for (unsigned int i = 0; i < sizeof(*ghcb) / 8; i++)
 		if (!is_answer(i, reads) && after[i] != was[i])
 			return "a field of the GHCB is changed that is none of the answer's";
+	if (!bitmap_is_right(ghcb))
+		return "a field is valid that was not given back";
 	switch (ghcb->sw_exit_info_1) {
 	case GHCB_NO_ACTION:
 		return NULL;
