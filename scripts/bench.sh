@@ -21,6 +21,7 @@ host/nested/prepare.sh patched >/dev/null
 snapshot=$(host/nested/prepare.sh "$kernel")
 VMABI_READY=
 remember_ready nested "$kernel" "$snapshot"
+remember_ready nested patched+snp "$(host/nested/prepare.sh patched+snp)"
 remember_ready bochs "$default_cpu" "$(prepare_host bochs "$default_cpu")"
 remember_ready bochs-kvm patched "$(prepare_host bochs-kvm patched)"
 export VMABI_READY
@@ -78,6 +79,18 @@ work_beside_waiting() {
 	done | median
 }
 
+# By each way that snp-speed has, in its order.
+pages_changed() {
+	local i way
+	for ((i = 0; i < runs; i++)); do
+		VMABI_ON=nested VMABI_KERNEL=patched build/tests/snp-speed-x86_64
+	done | sed -n 's/^# pages changed per second by //p' >"$work/pages"
+	cut -d: -f1 "$work/pages" | awk '!seen[$0]++' | while IFS= read -r way; do
+		printf '%-62s %7s /s\n' "pages changed per second by $way" \
+			"$(sed -n "s/^$way: //p" "$work/pages" | median)"
+	done
+}
+
 # A cache with nothing in it.
 in_cold_cache() { # COMMAND...
 	rm -rf "$work/cache"
@@ -124,6 +137,7 @@ row "a guest's boot in L1: vmrun's start to the first TAP line" "$(first_line 3)
 row "the same in the first run after the restore" "$(first_line 1)" ''
 printf '%-62s %7s %%    of what is done without them\n' \
 	"work done beside a task that waits, with async page faults" "$(work_beside_waiting)"
+pages_changed
 row "one test on the bare CPU of QEMU (runtime-exceptions-x86_64)" \
 	"$(VMABI_ON=tcg repeat build/tests/runtime-exceptions-x86_64)" 800
 row "one CET test on a CPU of Bochs (cet-msrs-x86_64)" \

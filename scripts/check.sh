@@ -42,8 +42,8 @@ say "the suite, on the newest stock kernel"
 suite stock-7.2 --kernel stock-7.2
 say "KVM's own ABIs on the stock kernel 6.12"
 suite stock-6.12 --kernel stock-6.12 -g coexist -g xen -g hyperv -g asyncpf -g gmem
-say "KVM's own ABIs on the patched kernel"
-suite patched --kernel patched -g coexist -g xen -g hyperv -g asyncpf -g gmem -g snp
+say "KVM's own ABIs and SEV-SNP on the patched kernel, and the runtime in plain and SNP guests"
+suite patched --kernel patched -g coexist -g xen -g hyperv -g asyncpf -g gmem -g snp -g runtime
 say "one test of each folder by QEMU in place of vmrun"
 suite qemu --on nested --kernel stock-7.2 --vmm qemu xen-page-x86_64 hyperv-page-x86_64 runtime-smp-x86_64
 say "five mutants of KVM, today's"

@@ -138,6 +138,8 @@ TEST("PVALIDATE of 4 KiB splits 2 MiB, and concerns one page")
 	expect_validation(page, RMP_4K, false, false);
 	EXPECT_FAULT(VC, VC_PAGE_NOT_VALIDATED, read_byte(page));
 	expect_numbers(block, 7, 1);
+	/* Nor do the accesses to its neighbours make it usable, by a mapping of all 2 MiB. */
+	EXPECT_FAULT(VC, VC_PAGE_NOT_VALIDATED, read_byte(page));
 	expect_size(page_of(block, 6), RMP_4K);
 	expect_size(page_of(block, LARGE - 1), RMP_4K);
 	EXPECT_EQ((uint32_t)pvalidate_raw((uintptr_t)block, RMP_2M, 1).rax, RMP_FAIL_SIZE);

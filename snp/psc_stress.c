@@ -334,6 +334,7 @@ static void step_large(struct walker *walker)
 			fill(&large, i);
 	}
 	walker->large++;
+	walker->steps++;
 }
 
 /* --- all of it ------------------------------------------------------------ */
@@ -347,7 +348,7 @@ static void walk(void *unused)
 	while (!deadline_passed(&deadline, SLICE_MS) && !test_failed()) {
 		unsigned int which = random(walker, 64);
 
-		if (cpu_id() == 0 && which == 0)
+		if (cpu_id() == 0 && (!walker->large || which == 0))
 			step_large(walker);
 		else if (cpu_id() == 0 && which < 16)
 			step(walker, &large);

@@ -2,12 +2,12 @@
 /*
  * PVALIDATE, RMPADJUST and RMPQUERY
  *
- * What they answer to bad input, what they need to be executed at all, and that RMPQUERY reads what RMPADJUST wrote. What validation means
- * for a page is in snp/psc_msr.c; here the instructions' own rules, which hold on any host with SNP,
- * since no hypervisor is asked but for the page itself.
+ * What they answer to bad input, what they need to be executed at all, and that RMPQUERY reads what
+ * RMPADJUST wrote. What validation means for a page is in snp/psc_msr.c; here the instructions' own
+ * rules, which hold on any host with SNP, since no hypervisor is asked but for the page itself.
  *
- * Sources: AMD APM volume 3, PVALIDATE, RMPADJUST and RMPQUERY; volume 2, 15.36.6, 15.36.7: a page that becomes a
- * guest's has no permissions but those of VMPL0.
+ * Sources: AMD APM volume 3, PVALIDATE, RMPADJUST and RMPQUERY; volume 2, 15.36.6, 15.36.7: a page
+ * that becomes a guest's has no permissions but those of VMPL0.
  */
 #include <libc/array.h>
 #include <sev/instructions.h>

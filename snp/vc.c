@@ -34,6 +34,16 @@
 #define WAIT_MS	       2000
 #define CPUID_XSAVE    0xd
 #define XSAVE_LEGACY   (512 + 64)
+#define EDX_RDTSCP     (1u << 27)
+#define NO_MSR	       0x4f000000
+
+/* KVM has the fixed-range MTRRs as values alone (mtrr.c); each byte is a type of 0, 1, 4, 5 or 6. */
+#define MSR_MTRR_FIX_64K 0x250
+
+static uintptr_t user_rdmsr(uintptr_t index)
+{
+	return rdmsr((uint32_t)index);
+}
 
 TEST("MONITOR and MWAIT are gone over")
 {
@@ -41,6 +51,53 @@ TEST("MONITOR and MWAIT are gone over")
 
 	monitor(&line);
 	mwait();
+}
+
+TEST("an MSR that the hypervisor keeps reads as it was written, in both halves")
+{
+	static const uint64_t values[] = { 0x0606060606060606, 0, 0x0400050106060000 };
+	uint64_t before = rdmsr(MSR_MTRR_FIX_64K);
+
+	for (unsigned int i = 0; i < COUNT_OF(values); i++) {
+		wrmsr(MSR_MTRR_FIX_64K, values[i]);
+		EXPECT_EQ(rdmsr(MSR_MTRR_FIX_64K), values[i]);
+	}
+	wrmsr(MSR_MTRR_FIX_64K, before);
+}
+
+TEST("an MSR that does not exist raises GP at the instruction, and at CPL 3 any does")
+{
+	EXPECT_FAULT(GP, 0, rdmsr(NO_MSR));
+	EXPECT_FAULT(GP, 0, wrmsr(NO_MSR, 1));
+	EXPECT_FAULT_EQ(user_call(user_rdmsr, MSR_MTRR_FIX_64K).fault, GP, 0);
+}
+
+TEST("RDTSC and RDTSCP go on, and RDTSCP has what was written to TSC_AUX")
+{
+	uint64_t first = rdtsc(), second, third;
+	uint32_t aux;
+
+	if (!(cpuid(0x80000001, 0).edx & EDX_RDTSCP))
+		SKIP("this CPU has no RDTSCP");
+	wrmsr(MSR_TSC_AUX, 0x1234567);
+	second = rdtscp(&aux);
+	third = rdtsc();
+	EXPECT_EQ(aux, 0x1234567);
+	EXPECT_GE(second, first);
+	EXPECT_GE(third, second);
+	wrmsr(MSR_TSC_AUX, 0);
+	rdtscp(&aux);
+	EXPECT_EQ(aux, 0);
+}
+
+TEST("CPUID with a subleaf has that of the hypervisor, and leaves no upper halves")
+{
+	struct cpuid zero = cpuid(CPUID_XSAVE, 0), one = cpuid(CPUID_XSAVE, 1);
+
+	EXPECT_NE(zero.ebx, 0);
+	EXPECT_EQ(one.edx, 0);
+	EXPECT_EQ(ghcb_msr(GHCB_MSR_CPUID(0x80000000, GHCB_CPUID_EBX)) >> 32,
+		  cpuid(0x80000000, 0).ebx);
 }
 
 static uintptr_t hypercall(uintptr_t number)

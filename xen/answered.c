@@ -37,6 +37,8 @@ TEST("the version is KVM's to answer once the VMM has told it, and the VMM's aga
 	ASSERT_EQ(xen_set_vm(XEN_VM_XEN_VERSION, VERSION), 0);
 	EXPECT_EQ(calls_of(XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION, NULL, &result), 0);
 	EXPECT_EQ(result, VERSION);
+	EXPECT_EQ(calls_of(XEN_HYPERVISOR_XEN_VERSION, 1, NULL, &result), 1, "extraversion");
+	EXPECT_EQ(result, -XEN_ENOSYS, "extraversion");
 	ASSERT_EQ(xen_set_vm(XEN_VM_XEN_VERSION, 0), 0);
 	EXPECT_EQ(calls_of(XEN_HYPERVISOR_XEN_VERSION, XENVER_VERSION, NULL, &result), 1);
 	EXPECT_EQ(result, XEN_VMRUN_VERSION);

@@ -24,8 +24,6 @@
 #include <xen/shared.h>
 #include <xen/vmrun.h>
 
-#define WAIT_MS	       5000
-#define MS	       1000000ull
 #define YEAR_2020      1577836800u
 #define COMPAT_PENDING 0x800
 #define COMPAT_MASK    0x880

@@ -260,7 +260,7 @@ TEST("an address counts with all of its bits")
 TEST("the ports of a poll are read like the rest: at the end of a page, beyond it, and nowhere")
 {
 	struct xen_sched_poll poll = { .timeout = 1 };
-	uint32_t *last = (uint32_t *)(window + PAGE_SIZE) - 4;
+	uint32_t *last;
 
 	begin();
 	last = (uint32_t *)(window + PAGE_SIZE) - 4;

@@ -139,8 +139,9 @@ static void hold_and_release(void *argument)
 
 	REQUIRE(WAIT_FOR(try_lock(&work->lock), WAIT_MS));
 	__atomic_store_n(&work->ready, true, __ATOMIC_RELEASE);
-	/* So that the other one has long begun to poll. */
-	delay_us(30000);
+	/* Until the other one sleeps, and a little more: between saying so and polling it looks once more. */
+	REQUIRE(WAIT_FOR(__atomic_load_n(&work->lock.waiting[0], __ATOMIC_ACQUIRE), WAIT_MS));
+	delay_us(10000);
 	release(work, 1);
 }
 

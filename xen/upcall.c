@@ -270,34 +270,29 @@ TEST("with four vCPUs each event interrupts its own vCPU alone")
 	EXPECT_EQ(taken[0], 0);
 }
 
-static void ping(struct x86_frame *frame)
-{
-	(void)frame;
-	taken[cpu_id()]++;
-	xen_upcall_take();
-	if (!by_callback())
-		apic_eoi();
-}
-
 struct pair {
 	uint32_t port[2];
 	unsigned int rounds;
 	bool ready;
 };
 
+/* An interrupt, and the port's event; a handler may find that there is nothing to do, and is called again. */
+static bool wait_for_event(const struct pair *pair)
+{
+	unsigned int self = cpu_id(), before = taken[self];
+
+	return WAIT_FOR((irq_window(), taken[self] != before && xen_port_take(pair->port[self])),
+			WAIT_MS);
+}
+
 static void play(void *argument)
 {
 	struct pair *pair = argument;
-	unsigned int self = cpu_id();
 
 	begin_cpu(NULL);
 	__atomic_store_n(&pair->ready, true, __ATOMIC_RELEASE);
-	for (unsigned int i = 0; i < pair->rounds; i++) {
-		if (!WAIT_FOR((irq_window(), taken[self] > i), WAIT_MS))
-			return;
-		xen_port_take(pair->port[self]);
-		xen_send(pair->port[!self]);
-	}
+	for (unsigned int i = 0; i < pair->rounds && wait_for_event(pair); i++)
+		xen_send(pair->port[!cpu_id()]);
 }
 
 TEST("two vCPUs that answer each other's events lose none")
@@ -306,7 +301,6 @@ TEST("two vCPUs that answer each other's events lose none")
 	unsigned int done = 0;
 
 	begin();
-	irq_handler(VECTOR, ping);
 	REQUIRE(cpu_count() >= 2);
 	pair.port[0] = xen_port(XEN_PORT_ANY, 0);
 	pair.port[1] = xen_port(XEN_PORT_ANY, 1);
@@ -314,11 +308,9 @@ TEST("two vCPUs that answer each other's events lose none")
 	REQUIRE(WAIT_FOR(__atomic_load_n(&pair.ready, __ATOMIC_ACQUIRE), WAIT_MS));
 	for (; done < pair.rounds; done++) {
 		EXPECT_EQ(xen_send(pair.port[1]), 0);
-		if (!WAIT_FOR((irq_window(), taken[0] > done), WAIT_MS))
+		if (!wait_for_event(&pair))
 			break;
-		xen_port_take(pair.port[0]);
 	}
 	on_cpu_wait(1);
 	EXPECT_EQ(done, pair.rounds);
-	EXPECT_EQ(taken[1], pair.rounds);
 }

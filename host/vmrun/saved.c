@@ -76,9 +76,13 @@ static bool get_parts(struct saved_vcpu *saved, int fd, const struct part *parts
 static bool set_parts(const struct saved_vcpu *saved, int fd, const struct part *parts,
 		      size_t count, struct saved_error *error)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		/* A CPU without XSAVE has none, and KVM refuses to set none. */
+		if (parts[i].set == KVM_SET_XCRS && saved->xcrs.nr_xcrs == 0)
+			continue;
 		if (ioctl(fd, parts[i].set, (const uint8_t *)saved + parts[i].offset) < 0)
 			return failed(error, errno, parts[i].set_name);
+	}
 	return true;
 }
 

@@ -70,7 +70,8 @@ boot_cause() { # FOLDER
 		grep -s -h -A 1 -m 1 '^(XEN) Panic on CPU' "$1/console" | tail -n 1
 		grep -s -h -o -m 1 'Kernel panic.*' "$1/console"
 		grep -s -h -m 1 '^nested: ' "$1/output" | cut -d ' ' -f 2-
-		head -q -n 1 "$1/errors"
+		# What TCG lacks of the CPU model, it lacks wherever that is one of the names.
+		grep -s -h -v "warning: TCG doesn't support" "$1/errors" | head -n 1
 		[[ -s $1/console || -s $1/output ]] || echo "it printed nothing at all"
 		tail -q -n 1 "$1/console"
 	} 2>/dev/null | tr -d '\r' | head -n 1

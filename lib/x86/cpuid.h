@@ -49,9 +49,10 @@ bool cpuid_hypervisor(const char signature[12], uint32_t *base);
 #define CPUID_7_EDX_IBT	  (1u << 20)
 
 /* Leaf 0x80000001. */
-#define CPUID_80000001_EDX_NX	(1u << 20)
-#define CPUID_80000001_EDX_1G	(1u << 26)
-#define CPUID_80000001_EDX_LONG (1u << 29)
+#define CPUID_80000001_EDX_NX	  (1u << 20)
+#define CPUID_80000001_EDX_1G	  (1u << 26)
+#define CPUID_80000001_EDX_RDTSCP (1u << 27) /* and TSC_AUX */
+#define CPUID_80000001_EDX_LONG	  (1u << 29)
 
 /*
  * Whether the CPU is AMD's or a copy of it ("AuthenticAMD", "HygonGenuine"): its calls are VMMCALL.

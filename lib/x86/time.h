@@ -21,6 +21,15 @@ static inline uint64_t rdtsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* The same with what is in TSC_AUX. Where CPUID leaf 0x80000001 has EDX bit 27. */
+static inline uint64_t rdtscp(uint32_t *aux)
+{
+	uint32_t low, high;
+
+	asm volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(*aux)::"memory");
+	return (uint64_t)high << 32 | low;
+}
+
 /* TSC ticks in a millisecond. */
 uint64_t tsc_khz(void);
 

@@ -25,7 +25,6 @@
 #define XEN_ESRCH  3
 #define XEN_EFAULT 14
 #define XEN_EEXIST 17
-#define XEN_ENOSPC 28
 #define XEN_ETIME  62
 
 /* memory.h */

@@ -29,7 +29,7 @@ why_not_qemu() { # CPU
 	# Of a model by name, TCG lacks features as a matter of course; one that is asked for has to be there.
 	said=$("$(qemu_program)" -accel tcg -M q35 -nodefaults -no-user-config -display none -S -monitor stdio \
 		-cpu "$1$([[ $1 != *,* ]] || echo ,enforce)" 2>&1 >/dev/null <<<quit) || {
-		echo "this QEMU does not have the CPU $1: $(grep -v "^$" <<<"${said//*qemu-system-x86_64: /}" | head -n 1)"
+		echo "this QEMU does not have the CPU $1: $(sed 's/^qemu[^ ]*: //; s/^warning: //' <<<"$said" | head -n 1)"
 	}
 }
 
@@ -57,6 +57,10 @@ version() {
 	echo "$version"
 }
 
+bochs_version() { # MODEL
+	"$top/host/bochs/program.sh" "$1" | sed -n '1s/bochs-//p'
+}
+
 versions() { # HOST KERNEL CPU
 	local qemu
 	printf 'vmabi\t%s\n' "$(version)"
@@ -68,9 +72,10 @@ versions() { # HOST KERNEL CPU
 		;;
 	xen) printf 'Xen\t%s\nQEMU\t%s\nCPU\t%s\n' "$(kernel_version xen "$xen_choice")" "$qemu" "${3:-max}" ;;
 	tcg) printf 'QEMU\t%s\nCPU\t%s\n' "$qemu" "${3:-max}" ;;
-	bochs) printf 'Bochs\t%s\nCPU\t%s\n' "$("$top/host/bochs/program.sh" "$3" | sed -n '1s/bochs-//p')" "$3" ;;
+	bochs) printf 'Bochs\t%s\nCPU\t%s\n' "$(bochs_version "$3")" "$3" ;;
 	bochs-kvm)
-		printf 'kernel\t%s\nBochs\t%s\nCPU\t%s\n' "$(kernel_version bochs-kvm "$2")" 3.0 arrow_lake
+		printf 'kernel\t%s\nBochs\t%s\nCPU\t%s\n' "$(kernel_version bochs-kvm "$2")" "$(bochs_version arrow_lake)" \
+			arrow_lake
 		;;
 	local)
 		printf 'kernel\t%s\nCPU\t%s\n' "$(uname -r)" "$(sed -n 's/^model name\t: //p' /proc/cpuinfo | head -n 1)"

@@ -9,15 +9,12 @@ package Matrix::Report;
 
 use strict;
 use warnings;
-use Exporter 'import';
 use JSON::PP;
 use List::Util qw(min sum0);
 use Matrix::Compare;
 use Matrix::Config;
 use Matrix::Results qw(:DEFAULT cell_folder open_folder read_json read_text runs_of seconds_of_tests tests_of_cell write_text);
 use Matrix::Text;
-
-our @EXPORT_OK = qw(load_run);
 
 # The worst first: what is said of a test is what is said of its worst point.
 my @order = qw(fail flaky known mended pass skip);

@@ -19,7 +19,7 @@
 #define EFER_LME_LMA 0x500
 
 extern const uint8_t guest_program[];
-extern const uint64_t guest_program_size, guest_program_vc_at;
+extern const uint64_t guest_program_size, guest_program_vc;
 
 struct mailbox {
 	uint64_t operation, address, rcx, rdx, rax, carry, vc;
@@ -46,7 +46,7 @@ static void make_descriptors(uint8_t *memory)
 {
 	uint64_t *gdt = (uint64_t *)(memory + GUEST_DESCRIPTORS);
 	uint64_t *gate = (uint64_t *)(memory + GUEST_DESCRIPTORS + GUEST_IDT_OFFSET) + VC * 2;
-	uint64_t handler = GUEST_CODE + guest_program_vc_at;
+	uint64_t handler = GUEST_CODE + guest_program_vc;
 
 	gdt[CODE / 8] = GDT_CODE64;
 	gate[0] = (handler & 0xffff) | CODE << 16 | GATE_INT_P << 40 | (handler >> 16) << 48;

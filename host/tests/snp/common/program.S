@@ -10,7 +10,7 @@
 #define BOX (VIEW_SHARED + GUEST_MAILBOX)
 
 	.section .rodata
-	.globl	guest_program, guest_program_size, guest_program_vc_at
+	.globl	guest_program, guest_program_size, guest_program_vc
 guest_program:
 	hlt
 	mov	$BOX, %edi
@@ -35,18 +35,19 @@ guest_program:
 	jmp	guest_program
 
 	/* On the stack: error code, RIP, CS, RFLAGS, RSP, SS. */
-guest_program_vc:
+vc:
 	pop	%rax
 	mov	$GUEST_STACK_END, %esp
 	mov	$BOX, %edi
 	mov	%rax, BOX_VC(%rdi)
 	jmp	guest_program
-guest_program_end:
+end:
 
+	/* For C: how long it is, and where in it #VC arrives. */
 	.balign	8
 guest_program_size:
-	.quad	guest_program_end - guest_program
-guest_program_vc_at:
-	.quad	guest_program_vc - guest_program
+	.quad	end - guest_program
+guest_program_vc:
+	.quad	vc - guest_program
 
 	.section .note.GNU-stack, "", @progbits
