@@ -22,7 +22,8 @@ asked_kernel=${VMABI_KERNEL-}
 common=(scripts/guest.sh scripts/hosts.sh scripts/cache.sh scripts/tools.sh
 	build/host/supervise/supervise build/host/vmrun/vmrun host/kernel/folder.sh)
 bochs=(host/bochs/program.sh host/bochs/fetch.sh host/bochs/run.sh scripts/apt.sh build/host/bochs/rom/rom)
-nested=(host/nested/machine.sh host/nested/prepare.sh host/nested/run.sh host/nested/snapshot.sh scripts/offers.sh scripts/snapshots.sh
+nested=(host/nested/machine.sh host/nested/prepare.sh host/nested/run.sh host/nested/snapshot.sh
+	scripts/offers.sh scripts/snapshots.sh scripts/snapshots_qemu.sh
 	host/kernel/kernel.sh host/kernel/bring.sh host/kernel/vmlinux.sh
 	build/host/nested/init/init build/host/nested/restore/restore build/host/nested/tsc/tsc)
 
