@@ -337,22 +337,29 @@ TEST("a lazy periodic timer does the same")
 	expect_ticks(synic_with_timers(), HV_STIMER_LAZY);
 }
 
+/* One tick may be on its way when the slot becomes free; those before it are lost. */
 TEST("the ticks of a periodic timer do not pile up while its slot is in use")
 {
 	struct hv_synic synic = synic_with_timers();
-	uint64_t first;
+	volatile struct hv_message *message = &synic.messages[SINT + 1];
+	uint64_t first, freed;
 
 	start(1, by_message(1) | HV_STIMER_PERIODIC, MS);
 	expect_interrupts(1, 1);
-	first = expect_message(&synic.messages[SINT + 1], 1);
+	first = expect_message(message, 1);
 	delay_us(5000);
 	irq_window();
 	EXPECT_EQ(taken[0][1], 1);
-	EXPECT_EQ(payload_of(&synic.messages[SINT + 1])->expiration_time, first);
-	EXPECT_EQ(synic.messages[SINT + 1].flags, 0, "nothing is pending");
-	hv_message_done(&synic.messages[SINT + 1]);
+	EXPECT_EQ(payload_of(message)->expiration_time, first);
+	EXPECT_EQ(message->flags, 0, "nothing is pending");
+	freed = now();
+	EXPECT_GE(freed, first + 4 * MS);
+	hv_message_done(message);
 	expect_interrupts(1, 2);
-	EXPECT_GE(expect_message(&synic.messages[SINT + 1], 1), first + 4 * MS);
+	EXPECT_GT(expect_message(message, 1), first);
+	hv_message_done(message);
+	expect_interrupts(1, 3);
+	EXPECT_GT(expect_message(message, 1), freed);
 	wrmsr(config_of(1), 0);
 }
 
