@@ -17,9 +17,9 @@ say() {
 # Programs that print TAP; what they print is kept in a folder of results. Some of them send signals to
 # what they test, which a shell without job control ignores, with all that it starts in the background.
 own_tests() { # FOLDER INTERPRETER FILE...
-	local folder=$1 interpreter=$2
+	local folder=$1 interpreter="env --default-signal=INT,QUIT $2"
 	shift 2
-	PERL_TEST_HARNESS_DUMP_TAP=$results/$folder prove --exec "env --default-signal=INT,QUIT $interpreter" "$@" || failed=yes
+	PERL_TEST_HARNESS_DUMP_TAP=$results/$folder prove --exec "$interpreter" "$@" || failed=yes
 }
 
 suite() { # FOLDER OPTION...

@@ -4,8 +4,8 @@
 # summary.pl FILE.tap...: what a run came to
 #
 # Prints the failures of all files, each with its diagnostics; then the known bugs apart; then the
-# failures once more, a line each, for those who see only the end of a long text; and as the last line
-# the TAP points in "N passed, N failed, N skipped". A file that is skipped as a whole counts as one
+# failures once more, each in two lines, for those who see only the end of a long text; and as the last
+# line the TAP points in "N passed, N failed, N skipped". A file that is skipped as a whole counts as one
 # skipped point, and a planned point that never came as a failed one. Status 1 if anything failed, or
 # if there was nothing at all.
 use strict;
@@ -104,6 +104,14 @@ sub print_by_reason {
 	}
 }
 
+# The diagnostics in one line, as far as they fit into it.
+sub reason_in {
+	my ($detail) = @_;
+	my @lines = grep { !/^\s*(---|\.\.\.|message: \|)?$/ } split /\n/, $detail;
+	my $reason = join '; ', map { s/^[\s#]+//r } @lines;
+	return length($reason) > 200 ? substr($reason, 0, 200) . ' ...' : $reason;
+}
+
 take_file($_) for @ARGV;
 
 if (@failures) {
@@ -118,7 +126,7 @@ if (%skips) {
 }
 if (@failures) {
 	print "\nFailed\n";
-	print "  $_->{title}\n" for @failures;
+	print "  $_->{title}\n      ", reason_in($_->{detail}), "\n" for @failures;
 }
 print "\n";
 print scalar(@known), " known bug point", (@known == 1 ? '' : 's'), " (TODO)\n" if @known;

@@ -12,8 +12,8 @@
  * - at CPL 0 without SEND_ALWAYS nothing comes, and the page is read.
  *
  * If the host happens to have read the page before KVM has looked, nothing is told, and the page is there: how
- * often depends on when the host lets the thread run that reads it. The pages lie apart, so that reading one does not read its
- * neighbour ahead.
+ * often depends on when the host lets the thread run that reads it. The pages lie apart, so that reading one does
+ * not read its neighbour ahead.
  */
 #include <kvm/async_pf_log.h>
 #include <test/test.h>

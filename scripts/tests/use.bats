@@ -87,6 +87,7 @@ add_example() { # SED-COMMAND, to change it
 	for text in 'file: hyperv/example.c' 'line: ' 'expected: 0x0' 'actual: 0x2'; do
 		[[ $summary == *"$text"* ]]
 	done
+	[[ ${output##*Failed} == *"file: hyperv/example.c; line: "*"expected: 0x0; actual: 0x2"* ]]
 }
 
 @test "what configure left out is not run, and said to be so where it is named" {
