@@ -13,7 +13,9 @@
  *   never goes back.
  *
  * A CPU does not read a page that it waits for: it would be halted, and not told (mmu.c,
- * __kvm_mmu_faultin_pfn). The random numbers begin with seed=N of the command line, or else with the TSC, and
+ * __kvm_mmu_faultin_pfn). And CPU 0 reads none: before it tells of a page KVM maps it, and waits for it, in
+ * KVM_RUN, if it is absent again (x86.c, kvm_arch_async_page_ready). If all CPUs could wait like that, nobody
+ * might be left to bring a page back. The random numbers begin with seed=N of the command line, or else with the TSC, and
  * the first is printed.
  */
 #include <kvm/async_pf_log.h>
@@ -28,7 +30,10 @@
 #define CPUS	   4
 #define PAGES_EACH 8
 #define PAGES	   (CPUS * PAGES_EACH)
+#define KEEPER	   0
 #define STEPS	   400
+#define ENOUGH	   10 /* as often each of the others is told at least, or the walk would prove little */
+#define WALK_MS	   20000
 #define FINISH_MS  8000
 
 struct page {
@@ -42,7 +47,7 @@ struct walker {
 	uint32_t waiting[PAGES]; /* for each page the token that it waits with, or 0 */
 	uint32_t seen[PAGES];	 /* how often the page had been written when it was last read */
 	unsigned int looked;	 /* at so many entries of the log */
-	unsigned int told, read, done;
+	unsigned int steps, told, read;
 };
 
 static struct page pages[PAGES];
@@ -147,14 +152,25 @@ static void step(struct walker *walker)
 		vmm_page_in(pages[page].address);
 		break;
 	default:
-		read_page(walker, page);
+		if (cpu_id() != KEEPER)
+			read_page(walker, page);
 	}
+	walker->steps++;
 }
 
 static void bring_all_back(void)
 {
 	for (unsigned int page = 0; page < PAGES; page++)
 		vmm_page_in(pages[page].address);
+}
+
+/* One more step. CPU 0 walks as long as any other. */
+static bool walked(struct walker *walker)
+{
+	step(walker);
+	if (cpu_id() == KEEPER)
+		return finished == CPUS - 1;
+	return walker->steps >= STEPS && walker->told >= ENOUGH && walker->read >= ENOUGH;
 }
 
 /* Nothing more is made absent by this CPU; others may still wait for what it can bring back. */
@@ -170,8 +186,8 @@ static void walk(void *unused)
 	struct walker *walker = &walkers[cpu_id()];
 
 	(void)unused;
-	for (unsigned int i = 0; i < STEPS; i++)
-		step(walker);
+	EXPECT_TRUE(WAIT_FOR(walked(walker), WALK_MS), "CPU %u: told %u times, read %u times",
+		    cpu_id(), walker->told, walker->read);
 	__atomic_fetch_add(&finished, 1, __ATOMIC_RELEASE);
 	EXPECT_TRUE(WAIT_FOR(all_ready(walker), FINISH_MS), "CPU %u: %u pages are not ready",
 		    cpu_id(), count_waiting(walker));
@@ -203,16 +219,6 @@ static void prepare(uint32_t seed)
 	}
 }
 
-/* What the walk came to, or it would prove little. */
-static void check_walker(unsigned int cpu)
-{
-	const struct walker *walker = &walkers[cpu];
-
-	EXPECT_EQ(async_pf_log_count(cpu), walker->told, "CPU %u", cpu);
-	EXPECT_GE(walker->told, STEPS / 40, "CPU %u was told of few pages", cpu);
-	EXPECT_GE(walker->read, STEPS / 40, "CPU %u has read few pages", cpu);
-}
-
 TEST("in many rounds on several CPUs each token becomes ready, once, and on its CPU")
 {
 	uint32_t seed = (uint32_t)cmdline_number("seed", (uint32_t)rdtsc());
@@ -223,9 +229,8 @@ TEST("in many rounds on several CPUs each token becomes ready, once, and on its 
 	prepare(seed);
 	on_all_cpus(walk, NULL);
 	for (unsigned int cpu = 0; cpu < CPUS; cpu++)
-		check_walker(cpu);
-	test_diag("told %u, %u, %u, %u times", walkers[0].told, walkers[1].told, walkers[2].told,
-		  walkers[3].told);
+		EXPECT_EQ(async_pf_log_count(cpu), walkers[cpu].told, "CPU %u", cpu);
+	test_diag("told %u, %u, %u times", walkers[1].told, walkers[2].told, walkers[3].told);
 	for (unsigned int page = 0; page < PAGES; page++)
 		EXPECT_EQ(*(volatile uint32_t *)pages[page].address,
 			  contents(page, pages[page].written));
