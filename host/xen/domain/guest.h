@@ -15,7 +15,7 @@
 #define GUEST_VIRIDIAN                                                                 \
 	(HVMPV_base_freq | HVMPV_time_ref_count | HVMPV_reference_tsc |                \
 	 HVMPV_hcall_remote_tlb_flush | HVMPV_crash_ctl | HVMPV_synic | HVMPV_stimer | \
-	 HVMPV_hcall_ipi | HVMPV_ex_processor_masks)
+	 HVMPV_hcall_ipi | HVMPV_ex_processor_masks | HVMPV_apic_assist)
 
 struct guest_options {
 	char *kernel; /* the ELF file */
