@@ -45,7 +45,7 @@ all_hosts="local nested bochs tcg xen bochs-kvm"
 # One that takes half a minute to boot is never chosen but by --on.
 default_hosts="local nested bochs tcg xen"
 # shellcheck disable=SC2034
-all_kernels="stock-7.2 stock-6.12 patched patched-lockdep"
+all_kernels="stock-7.2 stock-6.12 patched patched-debug"
 # CPU models of Bochs (host/bochs/program.sh), and the one that a test gets where none was asked for.
 # shellcheck disable=SC2034
 all_cpus="tigerlake sapphire_rapids arrow_lake"

@@ -5,7 +5,7 @@
 #
 #	patched		Debian's source of 7.2 (host/kernel/fetch.sh), configured by config/l1, with all of
 #			patches/7.2
-#	patched-lockdep	the same with config/lockdep
+#	patched-debug	the same with config/debug
 #
 # The folder, $XDG_CACHE_HOME/vmabi/kernels/KERNEL-HASH, is as fetch.sh makes it; the hash stands for the
 # source, the configuration and the patches, so that what has not changed is not built again. With --tree
@@ -174,9 +174,9 @@ name=${1-}
 config=("$here/config/l1")
 case $name in
 patched) ;;
-patched-lockdep) config+=("$here/config/lockdep") ;;
+patched-debug) config+=("$here/config/debug") ;;
 *)
-	echo "usage: build.sh [--tree] patched|patched-lockdep" >&2
+	echo "usage: build.sh [--tree] patched|patched-debug" >&2
 	exit 2
 	;;
 esac

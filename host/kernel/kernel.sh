@@ -4,7 +4,7 @@
 # kernel.sh KERNEL: makes sure that a kernel for L1 is in the cache, and prints its folder
 #
 #	stock-7.2 stock-6.12		Debian's (fetch.sh, which says what such a folder holds)
-#	patched patched-lockdep		the project's own (build.sh)
+#	patched patched-debug		the project's own (build.sh)
 #	a path				one of the user's (take.sh), or such a folder itself
 #
 # What has a slash is a path. A test that stands alone has its kernel with it (bring.sh). Messages go to

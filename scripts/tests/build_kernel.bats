@@ -55,7 +55,7 @@ says() { # TEXT...: in the last line, after those that tell what is being done
 
 @test "an unknown name is answered with the usage" {
 	build stock-7.2
-	[[ $status -eq 2 && -z $output && $stderr == "usage: build.sh [--tree] patched|patched-lockdep" ]]
+	[[ $status -eq 2 && -z $output && $stderr == "usage: build.sh [--tree] patched|patched-debug" ]]
 }
 
 @test "a patch that does not apply is named, with the file that it does not fit" {

@@ -70,7 +70,7 @@ tree_with_config() { # TEXT
 	run_tests --on moon
 	refused "unknown host 'moon' (there are: local nested bochs tcg xen bochs-kvm)"
 	run_tests --kernel stock-1.0
-	refused "unknown kernel 'stock-1.0' (there are: stock-7.2 stock-6.12 patched patched-lockdep; or give a path)"
+	refused "unknown kernel 'stock-1.0' (there are: stock-7.2 stock-6.12 patched patched-debug; or give a path)"
 	run_tests --vmm bochs
 	refused "unknown vmm 'bochs' (there are: vmrun qemu)"
 }
