@@ -9,7 +9,7 @@
  * that runs can be created anew, destroyed, and created again; and it starts with INIT and SIPI if
  * that was asked for, and not before.
  *
- * Sources: GHCB specification, 4.1.14 "SNP AP Creation", table 8; KVM: arch/x86/kvm/svm/sev.c,
+ * Sources: GHCB specification, 4.1.9 "SNP AP Creation"; KVM: arch/x86/kvm/svm/sev.c,
  * sev_snp_ap_creation, sev_snp_init_protected_guest_state.
  */
 #include <libc/array.h>

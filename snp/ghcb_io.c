@@ -11,7 +11,7 @@
  * The PIC's mask register at port 0x21 reads what was written last (KVM has it in the kernel), and
  * vmrun's request port its magic number (in user space); where nothing is, reads give ones.
  *
- * Sources: GHCB specification, table 5 (IOIO) and 4.1.1, 4.1.2 (MMIO); AMD APM volume 2, 15.10.2;
+ * Sources: GHCB specification, table 5 (IOIO), "MMIO Access"; AMD APM volume 2, 15.10.2;
  * KVM: arch/x86/kvm/svm/sev.c, sev_es_string_io, setup_vmgexit_scratch; arch/x86/kvm/x86.c,
  * kvm_sev_es_string_io, kvm_sev_es_mmio, kvm_fast_pio_in (less than 4 bytes leave the rest of RAX).
  */

@@ -15,7 +15,7 @@
  * counted wrong is done twice or never. So all eight pages are looked at each time, for their state
  * by the VMM's word, and for their contents.
  *
- * Sources: GHCB specification, 4.1.6 "SNP Page State Change", table 9; KVM:
+ * Sources: GHCB specification, 4.1.6 "SNP Page State Change"; KVM:
  * arch/x86/kvm/svm/sev.c, snp_begin_psc, snp_do_psc, __snp_complete_one_psc. SW_EXITINFO1 is 0 in
  * any case, and SW_EXITINFO2 has the result. KVM takes operations other than private and shared
  * for done, without doing anything, and does not look at reserved bits.

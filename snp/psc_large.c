@@ -11,7 +11,7 @@
  * aligned, its length is no longer its size, and what follows it is adjacent to its end and not to
  * its beginning. All pages of 4 MiB are looked at each time.
  *
- * Sources: GHCB specification, 4.1.6 "SNP Page State Change", table 9; KVM:
+ * Sources: GHCB specification, 4.1.6 "SNP Page State Change"; KVM:
  * arch/x86/kvm/svm/sev.c, snp_do_psc: cur_page beyond the size or a GFN that is not aligned to it
  * is a bad entry; ranges are merged if operation and size are the same and the second begins where
  * the first ends, but none with one that goes on in the middle.

@@ -27,6 +27,7 @@
 #include <test/test.h>
 #include <x86/memory.h>
 #include <x86/paging.h>
+#include <x86/registers.h>
 
 /* No page is like this by chance, and one that comes back need not be zero. */
 #define PRIVATE_WORD 0x5a69788796a5b4c3ull
@@ -129,6 +130,30 @@ TEST("a page that came back raises #VC with error code 0x404 until it is validat
 	EXPECT_FAULT(VC, VC_PAGE_NOT_VALIDATED, *(volatile uint8_t *)page = 1);
 	expect_validation(page, true, false);
 	EXPECT_NO_FAULT(read_byte(page));
+	page_free(page);
+}
+
+/* KVM has no part in it; a guest that validates what it touches has nothing else to go by. */
+TEST("#VC of a page that is not validated leaves the address of the access in CR2")
+{
+	static const unsigned int offsets[] = { 0, 1, 0x123, PAGE_SIZE - 1 };
+	uint8_t *page = page_alloc();
+
+	expect_validation(page, false, false);
+	for (unsigned int i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+		uintptr_t cr2;
+
+		write_cr2(0);
+		EXPECT_FAULT(VC, VC_PAGE_NOT_VALIDATED, read_byte(page + offsets[i]));
+		cr2 = read_cr2();
+		EXPECT_EQ(cr2, (uintptr_t)page + offsets[i], "a read");
+		write_cr2(0);
+		EXPECT_FAULT(VC, VC_PAGE_NOT_VALIDATED,
+			     *(volatile uint8_t *)(page + offsets[i]) = 1);
+		cr2 = read_cr2();
+		EXPECT_EQ(cr2, (uintptr_t)page + offsets[i], "a write");
+	}
+	expect_validation(page, true, false);
 	page_free(page);
 }
 

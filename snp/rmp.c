@@ -12,6 +12,7 @@
 #include <libc/array.h>
 #include <sev/instructions.h>
 #include <sev/psc.h>
+#include <sev/sev.h>
 #include <test/test.h>
 #include <x86/memory.h>
 #include <x86/paging.h>
@@ -58,6 +59,19 @@ TEST("2 MiB that are not aligned are bad input")
 	EXPECT_EQ((uint32_t)pvalidate_raw((uintptr_t)block + PAGE_SIZE, RMP_2M, 1).rax,
 		  RMP_FAIL_INPUT);
 	EXPECT_EQ((uint32_t)rmpadjust((uintptr_t)block + PAGE_SIZE, RMP_2M, VMPL1), RMP_FAIL_INPUT);
+}
+
+/* Our reading: both are about private pages, and the leaf says that this is none (docs/snp.md). */
+TEST("an address without the C-bit is bad input, and nothing changes")
+{
+	uint8_t *page = page_alloc();
+	uintptr_t shared = (uintptr_t)sev_shared(page);
+
+	EXPECT_EQ((uint32_t)pvalidate_raw(shared, RMP_4K, 0).rax, RMP_FAIL_INPUT);
+	EXPECT_EQ((uint32_t)pvalidate_raw(shared, RMP_4K, 1).rax, RMP_FAIL_INPUT);
+	EXPECT_EQ((uint32_t)rmpadjust(shared, RMP_4K, VMPL1), RMP_FAIL_INPUT);
+	EXPECT_TRUE(pvalidate_raw((uintptr_t)page, RMP_4K, 1).carry, "it is validated still");
+	page_free(page);
 }
 
 TEST("2 MiB over pages of 4 KiB do not fit, for RMPADJUST neither")

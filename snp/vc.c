@@ -8,7 +8,7 @@
  * arrive as #VC; and NMIs, of which the second comes only when the guest has said that the first is
  * over.
  *
- * Sources: GHCB specification, table 5, 4.1.5 "NMI Complete"; KVM: arch/x86/kvm/x86.c,
+ * Sources: GHCB specification, table 5, "NMI Complete"; KVM: arch/x86/kvm/x86.c,
  * kvm_emulate_monitor_mwait (no #UD by the quirk KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS, which is on),
  * ____kvm_emulate_hypercall: -KVM_EPERM (-1) but at CPL 0, -KVM_ENOSYS (-1000) for what it does not
  * know; svm.c, svm_inject_nmi, svm_nmi_blocked.

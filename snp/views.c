@@ -17,12 +17,15 @@
  * Documentation/virt/kvm/api.rst, KVM_EXIT_MEMORY_FAULT: bit 3 of the flags is a private access.
  */
 #include <libc/string.h>
+#include <sev/ghcb.h>
 #include <sev/instructions.h>
 #include <sev/psc.h>
 #include <sev/sev.h>
 #include <test/test.h>
 #include <vmrun/vmm.h>
+#include <x86/interrupt.h>
 #include <x86/memory.h>
+#include <x86/registers.h>
 
 #define FAULT_PRIVATE	  (1ull << 3)
 #define ATTRIBUTE_PRIVATE (1ull << 3)
@@ -239,6 +242,58 @@ TEST("a private write to a shared page is told as such, and finds it not validat
 TEST("code in a page that has become shared is fetched as private, and not validated")
 {
 	check_private_access(access_by_fetch);
+}
+
+/* Asks for a page state change by the MSR protocol, and returns: void (uint64_t request). */
+static const uint8_t asking_code[] = {
+	0xb9, 0x30, 0x01, 0x01, 0xc0, /* mov $MSR_GHCB, %ecx */
+	0x48, 0x89, 0xf8,	      /* mov %rdi, %rax */
+	0x48, 0x89, 0xfa,	      /* mov %rdi, %rdx */
+	0x48, 0xc1, 0xea, 0x20,	      /* shr $32, %rdx */
+	0x0f, 0x30,		      /* wrmsr */
+	0xf3, 0x0f, 0x01, 0xd9,	      /* vmgexit */
+	0xc3,			      /* ret */
+};
+
+static struct x86_fault ask_from(uint8_t *page, uint64_t request)
+{
+	void (*ask)(uint64_t) = (void (*)(uint64_t))(uintptr_t)page;
+	uintptr_t flags = read_flags();
+	struct x86_fault fault;
+
+	memcpy(page, asking_code, sizeof(asking_code));
+	irq_disable();
+	fault = FAULT_OF(ask(request));
+	/* The runtime must not take what was left in the MSR for its GHCB. */
+	ghcb_msr(GHCB_MSR_SEV_INFO_REQ);
+	write_flags(flags);
+	return fault;
+}
+
+/* The fetch behind VMGEXIT is a private one of a shared page, and so all is as if it were called. */
+TEST("code that has its own page shared does not run on, and finds it not validated")
+{
+	uint8_t *block = get_block(), *page = block + PAGE_SIZE;
+	struct x86_fault fault;
+
+	convert_to(ATTRIBUTE_PRIVATE);
+	fault = ask_from(page, GHCB_MSR_PSC((uintptr_t)page >> PAGE_SHIFT, PSC_SHARED));
+	EXPECT_FAULT_EQ(fault, VC, VC_PAGE_NOT_VALIDATED);
+	EXPECT_EQ(fault.ip, (uintptr_t)page + sizeof(asking_code) - 1);
+	expect_told(page, FAULT_PRIVATE);
+	validate_and_expect_new(page);
+	EXPECT_NE(memcmp(page, asking_code, sizeof(asking_code)), 0);
+	expect_neighbours(block);
+}
+
+TEST("code that has its own page private, as it is, runs on in it")
+{
+	uint8_t *page = page_alloc();
+
+	EXPECT_FAULT_EQ(ask_from(page, GHCB_MSR_PSC((uintptr_t)page >> PAGE_SHIFT, PSC_PRIVATE)),
+			NO_FAULT, 0);
+	EXPECT_MEM_EQ(page, asking_code, sizeof(asking_code));
+	page_free(page);
 }
 
 TEST("the validation of a shared page is told as a private access, and changes it")

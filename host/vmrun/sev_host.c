@@ -45,6 +45,12 @@ static bool judge_type(const struct sev_host *host, enum sev_kind kind, struct m
 
 	if (!host->amd)
 		return refuse(detail, "%s is AMD's: /dev/kvm is not of kvm_amd", name);
+	if (!host->parameter && !host->cpu)
+		return refuse(
+			detail,
+			"the CPU has no %s (it takes %s), and this KVM knows none (kvm_amd has "
+			"no parameter %s): for the software platform see docs/snp.md",
+			name, kinds[kind].cpus, parameter);
 	if (!host->parameter)
 		return refuse(detail,
 			      "this KVM knows no %s (kvm_amd has no parameter %s): it takes Linux "

@@ -183,7 +183,7 @@ enum ghcb_error {
 #define IOIO_SEGMENT_SHIFT 10
 #define IOIO_PORT_SHIFT	   16
 
-/* Page state change: the request's header and entries in the GHCB's shared buffer, table 7. */
+/* The request's header and entries in the GHCB's shared buffer: 4.1.6 "SNP Page State Change". */
 enum psc_operation { PSC_PRIVATE = 1, PSC_SHARED = 2, PSC_SMASH = 3, PSC_UNSMASH = 4 };
 
 struct psc_header {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * AP creation: the guest makes a VMSA, and the hypervisor runs a vCPU by it. GHCB specification, 4.1.14 "SNP AP
+ * AP creation: the guest makes a VMSA, and the hypervisor runs a vCPU by it. GHCB specification, 4.1.9 "SNP AP
  * Creation"
  */
 #ifdef __x86_64__

@@ -8,7 +8,7 @@
  * Nothing raises #VC in that time, but an NMI may come; so its handler has #VC's stack begin below.
  *
  * The hypervisor holds back the next NMI until the guest says that this one is over (GHCB
- * specification, 4.1.5 "NMI Complete"), and then delivers it at once: into that very call, where
+ * specification, "NMI Complete"), and then delivers it at once: into that very call, where
  * it is only noted. An NMI's own IRET would be too late: the IRET of a #VC in the NMI's handler
  * has long unblocked NMIs.
  */

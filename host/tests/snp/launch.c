@@ -8,8 +8,9 @@
  * changes nothing: the launch can go on with the right command.
  *
  * Sources: Documentation/virt/kvm/x86/amd-memory-encryption.rst; arch/x86/kvm/svm/sev.c, sev_mem_enc_ioctl,
- * __sev_guest_init, snp_launch_start, snp_launch_update, snp_launch_finish, sev_asid_new; SNP firmware ABI (56860), 4.3
- * "Guest Policy", 8 "SNP_LAUNCH_START", "SNP_LAUNCH_UPDATE", "CPUID Page", and the table of status codes.
+ * __sev_guest_init, snp_enable_certs, snp_launch_start, snp_launch_update, snp_launch_finish, sev_asid_new; SNP
+ * firmware ABI (56860), 4.3 "Guest Policy", 8 "SNP_LAUNCH_START", "SNP_LAUNCH_UPDATE", "CPUID Page", and the table of
+ * status codes.
  */
 #include "common/sev.h"
 
@@ -140,6 +141,26 @@ TEST("INIT2 refuses flags, features and GHCB versions that SNP does not have, an
 	vm = sev_vm(KVM_X86_SNP_VM);
 	REQUIRE(ioctl(vm, KVM_CREATE_VCPU, 0) >= 0);
 	EXPECT_EQ(snp_init2(vm), -EINVAL);
+}
+
+TEST("a VMM can ask to be asked for certificates until there is a vCPU, of an SNP VM alone")
+{
+	uint64_t has = 0;
+	struct kvm_device_attr attr = { .group = SEV_ATTR_GROUP,
+					.attr = SEV_ATTR_REQ_CERTS,
+					.addr = (uintptr_t)&has };
+	int vm = snp_vm();
+	uint32_t error;
+
+	if (sev_system_attribute(&attr) || !has)
+		SKIP("KVM does not ask for certificates (KVM_X86_SEV_SNP_REQ_CERTS)");
+	EXPECT_EQ(has, 1);
+	EXPECT_EQ(sev_command(vm, SEV_SNP_ENABLE_REQ_CERTS, NULL, &error), 0);
+	EXPECT_EQ(sev_command(vm, SEV_SNP_ENABLE_REQ_CERTS, NULL, &error), 0, "once more");
+	REQUIRE(ioctl(vm, KVM_CREATE_VCPU, 0) >= 0);
+	EXPECT_EQ(sev_command(vm, SEV_SNP_ENABLE_REQ_CERTS, NULL, &error), -EINVAL, "too late");
+	vm = sev_vm(KVM_X86_SEV_ES_VM);
+	EXPECT_EQ(sev_command(vm, SEV_SNP_ENABLE_REQ_CERTS, NULL, &error), -EINVAL, "SEV-ES");
 }
 
 static uint64_t policy_bits(void)

@@ -21,6 +21,8 @@ TEST("each thing that is missing is named, with its cure")
 	} cases[] = {
 		{ { .vm_types = 3 }, SEV_SNP, { "SEV-SNP is AMD's", "kvm_amd" } },
 		{ { .vm_types = 3, .cpu = true }, SEV_ES, { "SEV-ES is AMD's", "kvm_amd" } },
+		{ { .amd = true }, SEV_SNP, { "EPYC 7003", "no parameter sev_snp" } },
+		{ { .amd = true }, SEV_ES, { "EPYC 7002", "software platform" } },
 		{ { .amd = true, .cpu = true }, SEV_SNP, { "no parameter sev_snp", "Linux 6.11" } },
 		{ { .amd = true, .cpu = true }, SEV_ES, { "no parameter sev_es", "Linux 6.11" } },
 		{ { .amd = true, .cpu = true, .parameter = true, .vm_types = TYPE_ES },
