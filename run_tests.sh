@@ -101,16 +101,20 @@ check_kernel() {
 	fi
 }
 
-# The matrix has options of its own.
-matrix='' arguments=()
+# The matrix has options of its own, but for --help.
+matrix='' help='' arguments=()
 for argument; do
-	if [[ $argument == --matrix ]]; then
-		matrix=yes
-	else
-		arguments+=("$argument")
-	fi
+	case $argument in
+	--matrix) matrix=yes ;;
+	-h | --help) help=yes ;;&
+	*) arguments+=("$argument") ;;
+	esac
 done
-[[ -z $matrix ]] || exec "$top/scripts/matrix/matrix.pl" run "${arguments[@]}"
+if [[ $matrix && $help ]]; then
+	set -- --help
+elif [[ $matrix ]]; then
+	exec "$top/scripts/matrix/matrix.pl" run "${arguments[@]}"
+fi
 patterns=() groups=() jobs=$(nproc) action=run verbose='' raw='' tap_dir='' junit='' on='' asked_kernel='' cpu='' vmm='' compared=''
 while (($#)); do
 	# -j4 and --on=tcg mean -j 4 and --on tcg.
@@ -146,6 +150,7 @@ while (($#)); do
 		usage
 		exit
 		;;
+	--cells | --out | --repeat) die "$1 is an option of --matrix; see --help" ;;
 	-*) die "unknown option '$1'; see --help" ;;
 	'') die "a test's name is empty" ;;
 	*) patterns+=("$1") ;;

@@ -155,12 +155,15 @@ static bool relay_output(void *context, const char *bytes, size_t size)
 	return !*(bool *)relay->context;
 }
 
-/* The byte that the guest, or vmrun in its stead, ended with; -1: there was none. */
+/*
+ * The byte that the guest, or vmrun in its stead, ended with; -1: there was none. Guests write single
+ * digits (platform.h), so a status above 128 is a signal that ended QEMU.
+ */
 static int ending_byte(const struct options *options, int status)
 {
 	if (!options->qemu_status)
 		return status;
-	return status & 1 ? status >> 1 : -1;
+	return status & 1 && status < 128 ? status >> 1 : -1;
 }
 
 /* How the run ended, if not as it should: one line. Returns whether it is well. */

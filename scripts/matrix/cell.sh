@@ -48,11 +48,17 @@ why() { # HOST CPU GUEST
 	esac
 }
 
+# What has been changed since the last commit, as another word for each state of it; nothing: nothing has. New files
+# do not count: they may be results.
+changes() {
+	git -C "$top" diff --quiet HEAD || git -C "$top" diff --binary HEAD | sha256sum | sed 's/^\(.\{7\}\).*/-\1/'
+}
+
 version() {
 	local version
 	version=$(sed -n 's/^VERSION := //p' "$top/Makefile")
 	if git -C "$top" rev-parse --git-dir >/dev/null 2>&1; then
-		version+=" ($(git -C "$top" describe --always --dirty))"
+		version+=" ($(git -C "$top" describe --always --dirty)$(changes))"
 	fi
 	echo "$version"
 }

@@ -47,7 +47,8 @@ sub number {
 
 sub take_options {
 	my ($action, @specifications) = @_;
-	local $SIG{__WARN__} = sub { fail("--matrix: $_[0]") };
+	my ($about, $see) = $action eq 'run' ? ('--matrix: ', '; see --help') : ("$action: ", '');
+	local $SIG{__WARN__} = sub { fail($about . lcfirst($_[0] =~ s/\n//r) . $see) };
 	GetOptionsFromArray(\@ARGV, \%options, @specifications) or exit 2;
 	fail("--matrix takes only --cells, -j, --out, --repeat and -l, not '$ARGV[0]'") if @ARGV && $action !~ /^(?:merge|lava-jobs)$/;
 	$options{out} = File::Spec->rel2abs($options{out});

@@ -115,6 +115,15 @@ says() { # TEXT...
 	says 'not ok 2 - the guest runs to its end' 'nothing ended the run within'
 }
 
+@test "a QEMU that is killed is told as that, whatever the signal" {
+	local signal
+	for signal in 6 9 11 15; do
+		run build/host/supervise/supervise --qemu-status -- sh -c "ulimit -c 0; echo 'TAP version 13'; kill -$signal \$\$"
+		[[ $status -eq 1 ]]
+		says "the machine ended without a word from the guest (killed by signal $signal)"
+	done
+}
+
 @test "on a CPU of Bochs a hang and a triple fault are told apart" {
 	run_guest bochs host/tests/guests/broken.elf halt 1
 	[[ $status -eq 1 ]]

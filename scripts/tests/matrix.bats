@@ -115,8 +115,8 @@ with_config() { # SED-SCRIPT [LINE]...
 
 @test "two cells of one name are refused" {
 	with_config 's/^silent = /silent = qemu /'
-	says "two cells have the name local: host:local cpu:host kernel:- vmm:vmrun guest:plain, and host:local"
-	[[ $status -eq 2 ]]
+	refused "two cells have the name nested_opteron-g1_stock-6.12: host:nested cpu:opteron-g1 kernel:stock-6.12 vmm:vmrun"
+	says "pairs more); take the value out of 'silent'"
 }
 
 @test "a set with a cell that does not exist is refused" {
@@ -134,9 +134,22 @@ with_config() { # SED-SCRIPT [LINE]...
 	matrix --repeat often
 	refused "--repeat takes a number from 1 to 9999, not 'often'"
 	matrix -g xen
-	refused "Unknown option: g"
+	refused "--matrix: unknown option: g; see --help"
 	matrix xen-page
 	refused "--matrix takes only --cells, -j, --out, --repeat and -l, not 'xen-page'"
+}
+
+@test "--help is given beside --matrix too, and what belongs to --matrix is told so without it" {
+	local call
+	for call in "--help" "--matrix --help" "--matrix -h" "--help --cells tcg --matrix" "--matrix --cells tcg -h"; do
+		# shellcheck disable=SC2086 # these are words
+		run ./run_tests.sh $call
+		[[ $status -eq 0 && ${lines[0]} == "usage: ./run_tests.sh "* ]]
+	done
+	for call in --cells --out --repeat; do
+		run ./run_tests.sh "$call" 3
+		refused "$call is an option of --matrix; see --help"
+	done
 }
 
 @test "a folder of results of another version, or of something else, is refused" {
@@ -238,6 +251,39 @@ with_config() { # SED-SCRIPT [LINE]...
 	grep -q '| tcg | a | it passes | 1 of 3 |' "$out/report.md"
 }
 
+@test "JUnit has each round of a cell, and an error for one that was not run to its end" {
+	fake_tree
+	export COUNT=$BATS_TEST_TMPDIR/count
+	FAKE='echo >>"$COUNT"; pass a
+		printf "<testsuites>\n<testsuite failures=\"0\" name=\"a_tap\"></testsuite>\n</testsuites>\n" >"${tap%/tap}/junit.xml"
+		(($(wc -l <"$COUNT") != 3)) || { echo "<testsuites><testsuite name=\"cut" >"${tap%/tap}/junit.xml"; kill -KILL $$; }' \
+		matrix --out "$out" --cells tcg --repeat 3 -j 1
+	[[ $status -eq 1 ]]
+	grep -q 'name="tcg/1/a_tap"' "$out/report.xml"
+	grep -q 'name="tcg/2/a_tap"' "$out/report.xml"
+	grep -q 'testsuite name="tcg" tests="1" errors="1"' "$out/report.xml"
+	[[ $(grep -c cut "$out/report.xml") -eq 0 ]]
+}
+
+@test "a changed tree has another version than the one it was changed from, and each change its own" {
+	fake_tree
+	git -C "$tree" init -q
+	git -C "$tree" add Makefile
+	git -C "$tree" -c user.name=a -c user.email=a@b commit -q -m a
+	versions=$("$tree/scripts/matrix/cell.sh" version)
+	for change in a b; do
+		echo "# $change" >>"$tree/Makefile"
+		versions+=$'\n'$("$tree/scripts/matrix/cell.sh" version)
+	done
+	mkdir "$tree/results"
+	touch "$tree/results/new"
+	versions+=$'\n'$("$tree/scripts/matrix/cell.sh" version)
+	[[ $(sort -u <<<"$versions" | wc -l) -eq 3 ]] || {
+		echo "$versions"
+		return 1
+	}
+}
+
 @test "what broke, was mended and became slower is told against the run before" {
 	scripts/matrix/tests/fixture.pl "$out" 3
 	make -s report OUT="$out"
@@ -270,10 +316,16 @@ with_config() { # SED-SCRIPT [LINE]...
 		return 1
 	}
 	fake_tree
-	sed -i 's/^cells = xen xen_epyc tcg/cells = tcg/' "$tree/matrix.cfg"
+	cp -r .gitlab-ci.yml .github "$tree/"
+	run "$tree/scripts/matrix/matrix.pl" ci-files --check
+	[[ $status -eq 0 && -z $output ]]
+	sed -i '/^\[set default\]/,$s/ tcg_opteron-g1 / /' "$tree/matrix.cfg"
 	run "$tree/scripts/matrix/matrix.pl" ci-files --check
 	[[ $status -eq 1 ]]
-	says ".gitlab-ci.yml is not what matrix.cfg says; run: make ci-files"
+	says ".gitlab-ci.yml is not what matrix.cfg says; run: make ci-files" ".github/workflows/matrix.yml is not what"
+	"$tree/scripts/matrix/matrix.pl" ci-files
+	"$tree/scripts/matrix/matrix.pl" ci-files --check
+	[[ $(grep -c tcg_opteron-g1 "$tree/.gitlab-ci.yml") -eq 0 ]]
 }
 
 @test "the log of the kernel under a guest is kept where it is asked for" {

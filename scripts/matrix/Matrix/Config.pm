@@ -184,7 +184,7 @@ sub combinations {
 
 sub make_cells {
 	my ($self) = @_;
-	my (%left_out, %names, @cells);
+	my (%left_out, %names, @cells, @same);
 	my @rules = $self->sections('rule');
 
 	for my $values ($self->combinations) {
@@ -192,10 +192,7 @@ sub make_cells {
 		$left_out{ $_->{name} }++ for @by;
 		next if @by;
 		my $cell = $self->cell($values);
-		if (my $other = $names{ $cell->{name} }) {
-			$self->complain($self->{axis}{host}{line}, "two cells have the name $cell->{name}: "
-				. describe($other) . ', and ' . describe($cell) . "; take the value out of 'silent'");
-		}
+		push @same, [$names{ $cell->{name} }, $cell] if $names{ $cell->{name} };
 		$names{ $cell->{name} } //= $cell;
 		push @cells, $cell;
 	}
@@ -204,7 +201,20 @@ sub make_cells {
 			if !$left_out{ $rule->{name} };
 	}
 	$self->complain(1, 'the rules leave no cell') if !@cells;
+	$self->complain_of_names(@same) if @same;
 	$self->{cells} = \@cells;
+	return;
+}
+
+# One value that is silent by mistake gives many pairs: the first stands for all.
+sub complain_of_names {
+	my ($self, $pair, @others) = @_;
+	my ($one, $other) = @$pair;
+	my ($matrix) = $self->sections('matrix');
+
+	$self->complain($matrix->{values}{silent} ? $matrix->{line} : 1, "two cells have the name $one->{name}: "
+		. describe($one) . ', and ' . describe($other) . (@others ? ' (and ' . @others . ' pairs more)' : '')
+		. "; take the value out of 'silent'");
 	return;
 }
 

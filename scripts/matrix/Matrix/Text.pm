@@ -94,20 +94,28 @@ sub xml_escaped {
 	return $text =~ s/([<>&"])/$names{$1}/gr =~ s/[^\t\n\r\x20-\x{d7ff}\x{e000}-\x{fffd}]/?/gr;
 }
 
-# Each cell's, as prove's formatter wrote it in its first round, under the cell's name; a cell that has none is an error
-# or skipped.
+sub junit_of_round {
+	my ($run, $cell, $round) = @_;
+	my $text = read_text(cell_folder($run, $cell, $round) . '/junit.xml') // return '';
+	my $name = xml_escaped($cell) . ($run->{repeat} > 1 ? "/$round" : '');
+
+	# What a full disk has cut off would spoil the rest.
+	return '' if $text !~ /<\/testsuites>\s*$/;
+	$text =~ s/^.*?<testsuites>\s*|<\/testsuites>.*$//gs;
+	return $text =~ s/(<testsuite\b[^>]*?\bname=")(?:_*)/$1$name\//gr;
+}
+
+# Each cell's, as prove's formatter wrote it, under the cell's name, with the round behind it if it is not the only one;
+# a cell that has none is an error or skipped.
 sub junit {
 	my ($run) = @_;
 	my $text = qq(<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n);
 
 	for my $cell (@{ $run->{cells} }) {
 		my $name = xml_escaped($cell->{name});
-		my $written = read_text(cell_folder($run, $cell->{name}, 1) . '/junit.xml');
-		if (defined $written) {
-			$written =~ s/^.*?<testsuites>\s*|<\/testsuites>.*$//gs;
-			$written =~ s/(<testsuite\b[^>]*?\bname=")(?:_*)/$1$name\//g;
-			$text .= $written;
-		} else {
+		my $suites = join('', map { junit_of_round($run, $cell->{name}, $_) } 1 .. $run->{repeat});
+		$text .= $suites;
+		if ($suites eq '' || $cell->{state} eq 'broken') {
 			my $why = xml_escaped($cell->{why});
 			my $verdict = $cell->{state} eq 'absent' ? qq(<skipped message="$why"/>) : qq(<error message="$why"/>);
 			my $errors = $cell->{state} eq 'absent' ? 0 : 1;
