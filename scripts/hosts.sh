@@ -264,7 +264,7 @@ candidates() { # HOSTS ON
 # Chooses a host: the first that the test admits, that is faithful, and that offers what it needs.
 # Sets $host, and where it has one $kernel; or leaves $host empty and sets $why.
 choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
-	local candidate lacks
+	local candidate lacks by
 	host='' why='' kernel=''
 	for candidate in $(candidates "$2" "$4"); do
 		if [[ " $2 " != *" $candidate "* ]]; then
@@ -275,7 +275,9 @@ choose_host() { # NEEDS HOSTS KERNELS ON ASKED-KERNEL VMM
 		elif [[ $candidate != local || $4 ]] || local_serves "$3"; then
 			lacks=$(lacking "$1" "$(offers_of "$candidate" "" "$6")")
 			[[ $lacks ]] || host=$candidate
-			[[ $host ]] || why+="${why:+; }the host $candidate lacks: $lacks"
+			by=
+			[[ $candidate != local || $6 != qemu ]] || by=" (qemu)"
+			[[ $host ]] || why+="${why:+; }the host $candidate$by lacks: $lacks"
 		fi
 		[[ -z $host ]] || return 0
 	done

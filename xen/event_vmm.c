@@ -13,9 +13,12 @@
 #include <vmrun/abi.h>
 #include <x86/apic.h>
 #include <x86/interrupt.h>
+#include <x86/memory.h>
+#include <x86/msr.h>
 #include <x86/smp.h>
 #include <x86/time.h>
 #include <xen/events.h>
+#include <xen/page.h>
 #include <xen/request.h>
 #include <xen/shared.h>
 
@@ -24,6 +27,10 @@
 #define LEVEL2	XEN_PRIORITY_2LEVEL
 #define IPI	EVTCHNSTAT_IPI
 #define CHANNEL EVTCHNSTAT_INTERDOMAIN
+
+/* xen.c, KVM_XEN_MSR_MIN_INDEX and KVM_XEN_MSR_MAX_INDEX */
+#define MSR_FIRST 0x40000000u
+#define MSR_LAST  0x4fffffffu
 
 static int set_channel(uint32_t send_port, uint32_t type, uint32_t flags, uint32_t port,
 		       uint32_t vcpu, uint32_t priority)
@@ -261,6 +268,45 @@ TEST("configurations that KVM does not take are refused, and change nothing")
 		EXPECT_EQ(xen_configure(KVM_XEN_FLAG_INTERCEPT | refused[i]), VMRUN_EINVAL,
 			  "flag 0x%x", refused[i]);
 	EXPECT_EQ(xen_send(20), 0);
+}
+
+TEST("a page of the VMM's own beside KVM's is refused, and changes nothing")
+{
+	xen_events_begin();
+	for (unsigned int bit = 0; bit < 8; bit++)
+		EXPECT_EQ(xen_configure_page(KVM_XEN_FLAG_INTERCEPT, 0, 1u << bit), VMRUN_EINVAL,
+			  "%u pages", 1u << bit);
+	EXPECT_EQ(xen_configure_page(KVM_XEN_FLAG_INTERCEPT, MSR_FIRST, 1), VMRUN_EINVAL);
+	ASSERT_EQ(set_channel(20, IPI, 0, 20, 0, LEVEL2), 0);
+	EXPECT_EQ(xen_send(20), 0);
+}
+
+TEST("the page's MSR is one of 0x40000000 to 0x4fffffff, and another is refused")
+{
+	static const uint32_t refused[] = { 1, MSR_FIRST - 1, MSR_LAST + 1, 0xc0000080, ~0u };
+	static const uint32_t taken[] = { MSR_FIRST, MSR_LAST };
+	static uint8_t expected[PAGE_SIZE];
+
+	xen_events_begin();
+	for (size_t i = 0; i < COUNT_OF(refused); i++) {
+		EXPECT_EQ(xen_configure_page(KVM_XEN_FLAG_INTERCEPT, refused[i], 0), VMRUN_EINVAL,
+			  "MSR 0x%x", refused[i]);
+		/* Else the guest has lost what it needs. */
+		ASSERT_EQ(xen_configure(KVM_XEN_FLAG_INTERCEPT), 0);
+	}
+	xen_page_expected(expected);
+	for (size_t i = 0; i < COUNT_OF(taken); i++) {
+		const uint8_t *page = page_alloc();
+
+		ASSERT_EQ(xen_configure_page(KVM_XEN_FLAG_INTERCEPT, taken[i], 0), 0, "MSR 0x%x",
+			  taken[i]);
+		EXPECT_TRUE(wrmsr_safe(taken[i], (uintptr_t)page), "MSR 0x%x", taken[i]);
+		EXPECT_MEM_EQ(page, expected, PAGE_SIZE, "MSR 0x%x", taken[i]);
+		if (taken[i] != xen_hypercall_msr())
+			EXPECT_FALSE(wrmsr_safe(xen_hypercall_msr(), (uintptr_t)page),
+				     "its own beside 0x%x", taken[i]);
+		ASSERT_EQ(xen_configure(KVM_XEN_FLAG_INTERCEPT), 0);
+	}
 }
 
 TEST("attributes that KVM does not know are refused as such")

@@ -188,11 +188,19 @@ static int32_t count_signals(uint64_t *value)
 	return 0;
 }
 
-static int32_t configure(const struct vm *vm, uint32_t flags)
+/* Of what the guest asks for, a move takes the flags along. */
+static int32_t configure(const struct vm *vm, const struct vmrun_request *request)
 {
-	if (set_config(vm, flags) < 0)
+	struct kvm_xen_hvm_config config = {
+		.flags = request->flags,
+		.msr = request->id ? request->id : vm->options->xen_msr,
+		.blob_size_32 = request->value,
+		.blob_size_64 = request->value,
+	};
+
+	if (ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &config) < 0)
 		return -errno;
-	config_flags = flags;
+	config_flags = request->flags;
 	return 0;
 }
 
@@ -204,7 +212,7 @@ int32_t xen_state_serve(struct vcpu *vcpu, struct vmrun_request *request)
 		return -ENOSYS;
 	switch ((enum vmrun_xen_service)request->service) {
 	case VMRUN_XEN_CONFIG:
-		return configure(vm, request->flags);
+		return configure(vm, request);
 	case VMRUN_XEN_VM_SET:
 		return set_vm_attribute(vm, request);
 	case VMRUN_XEN_VM_GET:

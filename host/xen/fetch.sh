@@ -13,6 +13,8 @@
 #	version		which these are, in one line: Xen's version, then the kernel's
 #	manifest
 #
+# VMABI_XEN_SUITE names another suite of Debian's, to try its Xen: its folder is made, and printed, in place of that one.
+#
 # apt checks the signatures. What is there stays, whatever newer there may be by now: remove the folder to have it
 # fetched anew. Messages go to stderr.
 set -euo pipefail

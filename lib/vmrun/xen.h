@@ -19,7 +19,7 @@
 
 /* Services, behind those of enum vmrun_service. */
 enum vmrun_xen_service {
-	/* KVM_XEN_HVM_CONFIG with flags, and the MSR that it has */
+	/* KVM_XEN_HVM_CONFIG with flags, MSR id (0: that it has), and value pages of the VMM's own, which are nowhere */
 	VMRUN_XEN_CONFIG = 0x100,
 	/* KVM_XEN_HVM_SET_ATTR and KVM_XEN_HVM_GET_ATTR: an attribute of type id of the VM */
 	VMRUN_XEN_VM_SET,

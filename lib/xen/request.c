@@ -73,7 +73,14 @@ int xen_get_vcpu_struct(unsigned int type, void *value, size_t size)
 
 int xen_configure(uint32_t flags)
 {
-	struct vmrun_request request = { .service = VMRUN_XEN_CONFIG, .flags = flags };
+	return xen_configure_page(flags, 0, 0);
+}
+
+int xen_configure_page(uint32_t flags, uint32_t msr, uint8_t pages)
+{
+	struct vmrun_request request = {
+		.service = VMRUN_XEN_CONFIG, .id = msr, .value = pages, .flags = flags
+	};
 
 	return ask(&request);
 }

@@ -26,6 +26,9 @@ int xen_get_vcpu_struct(unsigned int type, void *value, size_t size);
 /* KVM_XEN_HVM_CONFIG with these flags. */
 int xen_configure(uint32_t flags);
 
+/* Likewise, with this MSR in place of its own (0: its own), and so many pages of the VMM's own in place of KVM's. */
+int xen_configure_page(uint32_t flags, uint32_t msr, uint8_t pages);
+
 /* The flags that this KVM offers, and a skip that names the one it does not. */
 uint32_t xen_offers(void);
 void xen_skip_without(uint32_t flag, const char *name);
