@@ -186,6 +186,13 @@ TEST("a CPU that is destroyed stops, and runs again when it is created")
 	expect_cpu_runs();
 }
 
+/* To CPU 1, which begins where its VMSA says, not at the SIPI's vector. */
+static void send_init_and_sipi(void)
+{
+	apic_icr_write(ICR_INIT | ICR_ASSERT | ICR_LEVEL, cpu_apic_id(1));
+	apic_icr_write(ICR_STARTUP | ICR_ASSERT | 7, cpu_apic_id(1));
+}
+
 TEST("a CPU created on INIT runs on until then, and starts anew with INIT and SIPI")
 {
 	unsigned int before = landings();
@@ -194,8 +201,7 @@ TEST("a CPU created on INIT runs on until then, and starts anew with INIT and SI
 	expect_done(AP_CREATE_ON_INIT, landing_vmsa());
 	expect_cpu_runs();
 	EXPECT_EQ(landings(), before);
-	apic_icr_write(ICR_INIT | ICR_ASSERT | ICR_LEVEL, cpu_apic_id(1));
-	apic_icr_write(ICR_STARTUP | ICR_ASSERT | 7, cpu_apic_id(1));
+	send_init_and_sipi();
 	EXPECT_TRUE(WAIT_FOR(landings() == before + 1, WAIT_MS));
 	cpu_restart(1);
 	expect_cpu_runs();
@@ -223,10 +229,9 @@ static void hold_by_event(void *argument)
 	start_apic();
 }
 
-static bool is_released(const uint64_t *result)
+static bool release(const uint64_t *result)
 {
-	apic_icr_write(ICR_INIT | ICR_ASSERT | ICR_LEVEL, cpu_apic_id(1));
-	apic_icr_write(ICR_STARTUP | ICR_ASSERT | 7, cpu_apic_id(1));
+	send_init_and_sipi();
 	return WAIT_FOR(__atomic_load_n(result, __ATOMIC_SEQ_CST) != NOT_RELEASED, WAIT_MS);
 }
 
@@ -243,7 +248,7 @@ static uint64_t hold(cpu_function *function)
 	EXPECT_TRUE(WAIT_FOR(holds, WAIT_MS));
 	delay_us(SHORT_MS * 1000);
 	EXPECT_EQ(__atomic_load_n(&result, __ATOMIC_SEQ_CST), NOT_RELEASED, "it was not held");
-	EXPECT_TRUE(is_released(&result) || is_released(&result));
+	EXPECT_TRUE(release(&result) || release(&result));
 	on_cpu_wait(1);
 	return result;
 }

@@ -19,6 +19,7 @@
  * snp_complete_psc_msr: an operation that is none is refused with bit 63; the rest goes to the VMM
  * as KVM_HC_MAP_GPA_RANGE.
  */
+#include <libc/array.h>
 #include <libc/string.h>
 #include <sev/ghcb.h>
 #include <sev/instructions.h>
@@ -140,7 +141,7 @@ TEST("#VC of a page that is not validated leaves the address of the access in CR
 	uint8_t *page = page_alloc();
 
 	expect_validation(page, false, false);
-	for (unsigned int i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+	for (unsigned int i = 0; i < COUNT_OF(offsets); i++) {
 		uintptr_t cr2;
 
 		write_cr2(0);

@@ -15,8 +15,8 @@
  * A CPU does not read a page that it waits for: it would be halted, and not told (mmu.c,
  * __kvm_mmu_faultin_pfn). And CPU 0 reads none: before it tells of a page KVM maps it, and waits for it, in
  * KVM_RUN, if it is absent again (x86.c, kvm_arch_async_page_ready). If all CPUs could wait like that, nobody
- * might be left to bring a page back. The random numbers begin with seed=N of the command line, or else with the TSC, and
- * the first is printed.
+ * might be left to bring a page back. The random numbers begin with seed=N of the command line, or else with
+ * the TSC, and the first is printed.
  */
 #include <kvm/async_pf_log.h>
 #include <test/test.h>
